@@ -1,0 +1,35 @@
+/* The fronts: one process per SSH connection of a user; started, limited, spoken to and reaped here. Knows the messages of
+ * PROTOCOL.md; speaks no SSH. */
+#ifndef MULTISSH_HUB_FRONTS_H
+#define MULTISSH_HUB_FRONTS_H
+
+#include "hub/link.h"
+#include "hub/who.h"
+#include <stdint.h>
+
+struct hub;
+struct front;
+struct fronts;
+
+int fronts_new(struct hub *hub, struct fronts **ret_f);
+void fronts_free(struct fronts *f);
+/* Starts a front for an accepted SSH connection. Takes the descriptor in every case (a limit reached: a line in the log, closed). */
+void fronts_accept(struct fronts *f, int fd, const char *source, uint16_t port);
+void fronts_end_all(struct fronts *f, const char *text);
+size_t fronts_count(const struct fronts *f);
+/* After a reload: looks every user's rights up again; a front whose key is gone is ended. */
+void fronts_policy_changed(struct fronts *f);
+
+/* Who is logged in there; NULL before. */
+const struct who *front_who(const struct front *f);
+/* Answers to jumps_open. front_opened takes fd. */
+struct front_stream {
+    uint8_t stream[TICKET_ID_SIZE], key[TICKET_KEY_SIZE];
+    uint32_t window, patience_ms, epoch;
+};
+int front_opened(struct front *f, uint64_t channel, const struct front_stream *s, int fd);
+void front_refused(struct front *f, uint64_t channel, const char *text);
+int front_connection(struct front *f, const uint8_t stream[TICKET_ID_SIZE], uint32_t epoch, int fd); /* takes fd */
+void front_kill(struct front *f, uint64_t channel, const char *text);
+
+#endif
