@@ -1,0 +1,47 @@
+# A thin wrapper around CMake: `make help` says what there is. On a fresh Debian 12 only make and git are needed;
+# `make demo`, `make check` and `make deps` install the rest, and say so first.
+BUILD ?= build
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+
+.PHONY: all deps demo check check-long lint install clean help
+
+all:
+	@scripts/deps.sh --check build
+	@scripts/build.sh $(BUILD) -DMULTISSH_TESTS=OFF
+
+deps:
+	@scripts/deps.sh build
+
+demo:
+	@scripts/deps.sh build demo
+	@scripts/build.sh $(BUILD) -DMULTISSH_TESTS=OFF
+	@scripts/demo.sh $(BUILD)
+
+check:
+	@scripts/deps.sh build test
+	@scripts/check.sh
+
+check-long:
+	@scripts/deps.sh build test
+	@scripts/check.sh --long
+
+lint:
+	@scripts/deps.sh build lint
+	@scripts/lint.sh
+
+install: all
+	cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean:
+	rm -rf build build-asan build-clang
+
+help:
+	@echo 'make            build the programs into $(BUILD)/'
+	@echo 'make deps       install the Debian packages that the build needs'
+	@echo 'make demo       build, then show a hub, two machines and a jump on this computer; leaves nothing behind'
+	@echo 'make check      unit and end-to-end tests, plain and with the sanitizers (about ten minutes)'
+	@echo 'make check-long the long tests: 1 GiB each way, with and without a rekey every megabyte'
+	@echo 'make lint       compiler warnings (gcc and clang), clang-tidy, shellcheck, man pages, layering'
+	@echo 'make install    build and install below PREFIX=$(PREFIX)'
+	@echo 'make clean      remove the build folders'
