@@ -13,18 +13,19 @@ struct addr_hostport {
     uint16_t port;
 };
 
-/* "host", "host:22", "1.2.3.4:22", "[::1]:22", "::1" (a bare IPv6 address). default_port 0 makes the port required.
- * With allow_any, ":22", "*:22" and "*" are accepted too. Returns 0 or -EINVAL. */
+/* "host", "host:22", "1.2.3.4:22", "[::1]:22", "::1" (a bare IPv6 address). default_port 0 makes the port
+ * required. With allow_any, ":22", "*:22" and "*" are accepted too. Returns 0 or -EINVAL. */
 int addr_parse(const char *text, uint16_t default_port, bool allow_any, struct addr_hostport *ret);
 /* The inverse: brackets where needed; without the port when it is omit_port. */
 void addr_format(const struct addr_hostport *hp, uint16_t omit_port, char *out, size_t size);
 
-/* The numeric IP of a socket address, without port (an IPv4-mapped IPv6 address as IPv4); "unix" for AF_UNIX, "?" otherwise. */
+/* The numeric IP of a socket address, without port (an IPv4-mapped IPv6 address as IPv4); "unix" for AF_UNIX,
+ * "?" otherwise. */
 void addr_ip(const struct sockaddr *sa, char *out, size_t size);
 uint16_t addr_port(const struct sockaddr *sa);
 
-/* Does the numeric ip match the list of OpenSSH's from=: patterns with * and ?, CIDR blocks, '!' negations; comma-separated?
- * Host names in the list never match (no reverse look-ups). */
+/* Does the numeric ip match the list of OpenSSH's from=: patterns with * and ?, CIDR blocks, '!' negations;
+ * comma-separated? Host names in the list never match (no reverse look-ups). */
 bool addr_match_list(const char *ip, const char *list);
 /* Is the list well-formed? */
 bool addr_list_ok(const char *list);

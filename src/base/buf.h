@@ -1,7 +1,7 @@
 /* A growable byte buffer with a mandatory maximum: bytes are appended at the end and consumed from the front.
  *
- * Owns its memory and nothing else. It never grows past its maximum: what would not fit is refused whole, so a
- * peer cannot make the process hold more than the caller chose. Not thread-safe. */
+ * Owns its memory and nothing else. It never grows past its maximum: what would not fit is refused whole, so
+ * a peer cannot make the process hold more than the caller chose. Not thread-safe. */
 #ifndef MULTISSH_BASE_BUF_H
 #define MULTISSH_BASE_BUF_H
 
@@ -29,13 +29,14 @@ size_t buf_len(const struct buf *b);
 /* How many more bytes may be appended before the maximum. */
 size_t buf_room(const struct buf *b);
 
-/* Appends n bytes. Returns 0, -ENOBUFS (it would pass the maximum) or -ENOMEM; on error nothing was appended. */
+/* Appends n bytes. Returns 0, -ENOBUFS (it would pass the maximum) or -ENOMEM; on error nothing was appended.
+ */
 int buf_append(struct buf *b, const void *data, size_t n);
 int buf_append_str(struct buf *b, const char *s);
 int buf_appendf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Makes room for at least n bytes behind the contents and points *ret_at at it; n ≤ buf_room. After writing k ≤ n
- * bytes there, call buf_commit(k). Returns 0, -ENOBUFS or -ENOMEM. */
+/* Makes room for at least n bytes behind the contents and points *ret_at at it; n ≤ buf_room. After writing k
+ * ≤ n bytes there, call buf_commit(k). Returns 0, -ENOBUFS or -ENOMEM. */
 int buf_reserve(struct buf *b, size_t n, uint8_t **ret_at);
 void buf_commit(struct buf *b, size_t n);
 
@@ -43,7 +44,8 @@ void buf_commit(struct buf *b, size_t n);
 void buf_consume(struct buf *b, size_t n);
 void buf_clear(struct buf *b);
 
-/* The contents as a NUL-terminated string (the NUL is not counted); NULL when out of memory. Valid as buf_data. */
+/* The contents as a NUL-terminated string (the NUL is not counted); NULL when out of memory. Valid as
+ * buf_data. */
 const char *buf_str(struct buf *b);
 
 #endif

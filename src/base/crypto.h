@@ -19,7 +19,8 @@ struct crypto_piece {
     const void *data;
     size_t n;
 };
-/* HMAC-SHA-256 (RFC 2104) over the pieces in order. The caller makes the encoding unambiguous. Returns 0 or -EIO. */
+/* HMAC-SHA-256 (RFC 2104) over the pieces in order. The caller makes the encoding unambiguous. Returns 0 or
+ * -EIO. */
 int crypto_hmac(const void *key, size_t key_n, const struct crypto_piece *pieces, size_t count,
                 uint8_t out[CRYPTO_HASH_SIZE]);
 
@@ -28,15 +29,16 @@ bool crypto_equal(const void *a, const void *b, size_t n);
 /* Overwrites; not optimised away. NULL-safe. */
 void crypto_wipe(void *data, size_t n);
 
-/* base64url without padding (RFC 4648 §5), NUL-terminated. Returns the length, or -ENOBUFS when size is too small
- * (4*((n+2)/3)+1 always suffices). */
+/* base64url without padding (RFC 4648 §5), NUL-terminated. Returns the length, or -ENOBUFS when size is too
+ * small (4*((n+2)/3)+1 always suffices). */
 int crypto_b64url_encode(const void *data, size_t n, char *out, size_t size);
 /* Strict: only the alphabet, no padding, no stray bits. Returns the number of bytes, -EINVAL or -ENOBUFS. */
 int crypto_b64url_decode(const char *text, size_t text_n, void *out, size_t size);
 /* Standard base64 with padding, as in SSH public keys (RFC 4648 §4). Same returns. */
 int crypto_b64_encode(const void *data, size_t n, char *out, size_t size);
 int crypto_b64_decode(const char *text, size_t text_n, void *out, size_t size);
-/* Lower-case hex, NUL-terminated; size ≥ 2n+1. Decode accepts either case and returns bytes or -EINVAL/-ENOBUFS. */
+/* Lower-case hex, NUL-terminated; size ≥ 2n+1. Decode accepts either case and returns bytes or
+ * -EINVAL/-ENOBUFS. */
 void crypto_hex_encode(const void *data, size_t n, char *out, size_t size);
 int crypto_hex_decode(const char *text, size_t text_n, void *out, size_t size);
 

@@ -1,4 +1,5 @@
-/* Files that must survive a power cut, and private folders. POSIX and Windows siblings: fs_posix.c, fs_windows.c. */
+/* Files that must survive a power cut, and private folders. POSIX and Windows siblings: fs_posix.c,
+ * fs_windows.c. */
 #ifndef MULTISSH_BASE_FS_H
 #define MULTISSH_BASE_FS_H
 
@@ -9,27 +10,28 @@
 
 #define FS_PATH_MAX 4096
 
-/* Reads a whole regular file into out (appended), refusing one larger than out's room. Returns 0 or a negative errno
- * value (-EFBIG, -ENOENT, -EISDIR …). */
+/* Reads a whole regular file into out (appended), refusing one larger than out's room. Returns 0 or a
+ * negative errno value (-EFBIG, -ENOENT, -EISDIR …). */
 int fs_read(const char *path, struct buf *out);
 
-/* Replaces path by data at once: a temporary file beside it, fsync, rename, fsync of the folder; a reader or a power cut
- * at any byte sees the old file or the new one. mode as in chmod (ignored on Windows, where the folder's ACL holds). */
+/* Replaces path by data at once: a temporary file beside it, fsync, rename, fsync of the folder; a reader or
+ * a power cut at any byte sees the old file or the new one. mode as in chmod (ignored on Windows, where the
+ * folder's ACL holds). */
 int fs_write_atomic(const char *path, const void *data, size_t n, unsigned mode);
 
-/* Makes the folder and its parents; the last one with mode 0700. An existing one is accepted when it is a folder.
- * Returns 0 or a negative errno value. */
+/* Makes the folder and its parents; the last one with mode 0700. An existing one is accepted when it is a
+ * folder. Returns 0 or a negative errno value. */
 int fs_mkdir_private(const char *path);
 
-/* Is path a file or folder that group or others may not read or write, owned by this user (or root)? Returns 0, -EPERM (it is open to others) or
- * another negative errno value. On Windows always 0. */
+/* Is path a file or folder that group or others may not read or write, owned by this user (or root)? Returns
+ * 0, -EPERM (it is open to others) or another negative errno value. On Windows always 0. */
 int fs_check_private(const char *path);
 
 /* dir + "/" + name into out. Returns 0 or -ENAMETOOLONG. */
 int fs_join(char *out, size_t size, const char *dir, const char *name);
 
-/* The path of another multiSSH program, beside this one (the folder of /proc/self/exe), else in MULTISSH_LIBEXEC, else
- * bare. Returns 0 or -ENAMETOOLONG. */
+/* The path of another multiSSH program, beside this one (the folder of /proc/self/exe), else in
+ * MULTISSH_LIBEXEC, else bare. Returns 0 or -ENAMETOOLONG. */
 int fs_sibling_program(const char *name, char *out, size_t size);
 
 #endif

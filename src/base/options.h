@@ -1,5 +1,6 @@
-/* One table per program says everything about its options: name, type, bounds, default, unit, help. The table drives the
- * ini file parser, the command line, --help, --check and (through --dump-options) the test of the man page.
+/* One table per program says everything about its options: name, type, bounds, default, unit, help. The table
+ * drives the ini file parser, the command line, --help, --check and (through --dump-options) the test of the
+ * man page.
  *
  * A row's value lives in the caller's struct at .offset, in the C type of its kind. Strings are copied into
  * heap memory owned by the struct: release with options_release. */
@@ -20,7 +21,8 @@ enum option_kind {
     OPTION_STRING,   /* char *; max = longest, in bytes; NULL default = unset */
     OPTION_ENUM,     /* unsigned index into choices ("a|b|c") */
     OPTION_ADDR,     /* char *, checked by addr_parse with allow_any; min = default port */
-    OPTION_LIST,     /* struct option_list of addresses, each checked as OPTION_ADDR; given several times or comma-separated */
+    OPTION_LIST,     /* struct option_list of addresses, each checked as OPTION_ADDR; given several times or
+                        comma-separated */
 };
 
 #define OPTION_LIST_MAX 16
@@ -43,17 +45,20 @@ struct option {
 
 /* Sets every option to its default. values points at the zeroed struct. Returns 0 or -ENOMEM. */
 int options_defaults(const struct option *table, size_t n, void *values);
-/* Sets one option from text. A list's first item from a new source replaces (see options_begin). Returns 0, -ENOENT (no such option), -EINVAL/-ERANGE/-ENOMEM with err filled. */
+/* Sets one option from text. A list's first item from a new source replaces (see options_begin). Returns 0,
+ * -ENOENT (no such option), -EINVAL/-ERANGE/-ENOMEM with err filled. */
 int options_set(const struct option *table, size_t n, void *values, const char *name, const char *text,
                 struct errmsg *err);
-/* Reads an ini file (no sections needed; a section header is ignored) of at most 1 MiB. Unknown names and bad values are errors naming file and
- * line. Returns 0, -ENOENT (no such file) or a negative code with err filled; values may then be half set. */
+/* Reads an ini file (no sections needed; a section header is ignored) of at most 1 MiB. Unknown names and bad
+ * values are errors naming file and line. Returns 0, -ENOENT (no such file) or a negative code with err
+ * filled; values may then be half set. */
 int options_file(const struct option *table, size_t n, void *values, const char *path, struct errmsg *err);
-/* Parses --name VALUE and --name=VALUE from argv[1..]; stops at the first argument that is not an option, or after "--".
- * *ret_next is its index. Handles no --help: look for it in extra: names in extra (NULL-terminated, may be NULL) are reported
- * by *ret_extra pointing at the entry met and parsing stops there. Returns 0 or a negative code with err filled. */
-int options_args(const struct option *table, size_t n, void *values, int argc, char **argv, const char *const *extra,
-                 int *ret_next, const char **ret_extra, struct errmsg *err);
+/* Parses --name VALUE and --name=VALUE from argv[1..]; stops at the first argument that is not an option, or
+ * after "--". *ret_next is its index. Handles no --help: look for it in extra: names in extra
+ * (NULL-terminated, may be NULL) are reported by *ret_extra pointing at the entry met and parsing stops
+ * there. Returns 0 or a negative code with err filled. */
+int options_args(const struct option *table, size_t n, void *values, int argc, char **argv,
+                 const char *const *extra, int *ret_next, const char **ret_extra, struct errmsg *err);
 /* Two columns: "--name VALUE" and help with unit, bounds and default, wrapped at 100 columns. */
 void options_help(const struct option *table, size_t n, FILE *to);
 /* Tab-separated: name, kind, min, max, default, unit, help; one row an option; for tests. */

@@ -1,0 +1,14 @@
+/* The system's types of socket addresses and inet_pton, by whatever headers it has them in. */
+#ifndef MULTISSH_BASE_SOCKADDR_H
+#define MULTISSH_BASE_SOCKADDR_H
+
+#ifdef _WIN32
+#include <winsock2.h>
+#include <ws2tcpip.h>
+#else
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#endif
+
+#endif
