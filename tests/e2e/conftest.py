@@ -1,0 +1,105 @@
+"""Fixtures of the end-to-end tests. MULTISSH_BUILD names the build folder whose programs are driven (default: build)."""
+import os
+import shutil
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+from kit import net as kit_net  # noqa: E402
+from kit import proc  # noqa: E402
+from kit.bench import BUILD, Bench  # noqa: E402
+from kit.parts import Agent, Hub, Sshd, User  # noqa: E402
+
+
+def pytest_configure(config):
+
+
+    proc.become_subreaper()
+    for key in list(os.environ):
+        if key.startswith("SSH_") or key == "DISPLAY":
+            del os.environ[key]
+
+
+def pytest_collection_modifyitems(config, items):
+    # The slowest first, so that the parallel workers end together.
+    items.sort(key=lambda item: 0 if item.get_closest_marker("slow") else 1)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    bench = getattr(item, "_bench", None)
+    if bench is not None and report.failed:
+        report.sections.append(("what the processes wrote", bench.logs()))
+
+
+@pytest.fixture
+def bench(request):
+    missing = [name for name in ("multissh-hub", "multissh-agent", "multissh-front") if not (BUILD / name).exists()]
+    if missing and not request.node.get_closest_marker("no_programs"):
+        pytest.fail(f"not built in {BUILD}: {', '.join(missing)}; build with make, or say where with MULTISSH_BUILD")
+    bench = Bench()
+    request.node._bench = bench
+    yield bench
+    complaints = bench.close()
+    logs = bench.logs()
+    if os.environ.get("MULTISSH_KEEP"):
+        print(f"kept: {bench.root}\n{logs}")
+    else:
+        bench.remove()
+    bench.logs = lambda: logs
+    if complaints:
+        pytest.fail("\n".join(complaints), pytrace=False)
+
+
+@pytest.fixture
+def hub(bench):
+    return Hub(bench)
+
+
+@pytest.fixture
+def alice(bench, hub):
+    """A user who may use every machine."""
+    user = User(bench, "alice").knows(hub)
+    hub.add_user(user, 'machines="*"')
+    return user
+
+
+@pytest.fixture
+def admin(bench, hub):
+    user = User(bench, "root-of-hub").knows(hub)
+    hub.add_user(user, "admin")
+    return user
+
+
+@pytest.fixture
+def sshd(bench):
+    return Sshd(bench)
+
+
+@pytest.fixture
+def web01(bench, hub, sshd, alice):
+    """The machine web01, whose own sshd lets alice in."""
+    sshd.allow(alice)
+    agent = Agent(bench, hub, "web01", ssh=sshd)
+    agent.sshd = sshd
+    return agent
+
+
+@pytest.fixture
+def net(bench):
+    """Network namespaces, or a skip that says why there are none."""
+    why = kit_net.unavailable()
+    if why:
+        pytest.skip(why)
+    network = kit_net.Net(bench)
+    yield network
+
+
+def need(*programs):
+    for name in programs:
+        if not shutil.which(name):
+            pytest.skip(f"{name} is not installed")
