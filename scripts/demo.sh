@@ -1,0 +1,206 @@
+#!/bin/bash
+# Shows the whole of multiSSH on this computer: a hub, two machines, a user; on loopback, in a temporary folder, with nothing of
+# yours touched and nothing left running.   usage: demo.sh [BUILD FOLDER]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+build=$(realpath "${1:-build}")
+for program in multissh-hub multissh-front multissh-agent; do
+	[ -x "$build/$program" ] || {
+		echo "$build/$program is not there. Next: make" >&2
+		exit 1
+	}
+done
+sshd=$(PATH=$PATH:/usr/sbin:/sbin command -v sshd) || {
+	echo "sshd is not installed. Next: scripts/deps.sh demo" >&2
+	exit 1
+}
+
+dir=$(mktemp -d /tmp/multissh-demo.XXXXXX)
+chmod 700 "$dir"
+pids=()
+names=()
+hub_pid=''
+
+finish() {
+	local status=$? pid i
+	trap - EXIT INT TERM HUP
+	# The agents first, then the hub with every session, then the sshd.
+	for ((i = ${#pids[@]} - 1; i >= 0; i--)); do
+		pid=${pids[i]}
+		if [ "$pid" = "$hub_pid" ]; then
+			"$build/multissh-hub" --state "$dir/hub" stop --all >/dev/null 2>&1 || true
+		fi
+		kill "$pid" 2>/dev/null || true
+		wait "$pid" 2>/dev/null || true
+	done
+	if [ $status -ne 0 ] && [ $status -ne 130 ] && [ $status -ne 143 ]; then
+		echo >&2
+		echo "The demo failed. What the programs wrote last:" >&2
+		for i in "${names[@]}"; do
+			echo "--- $i" >&2
+			tail -n 20 "$dir/$i.log" >&2 || true
+		done
+	fi
+	rm -rf "$dir"
+	exit $status
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+if [ -t 1 ]; then
+	bold=$(printf '\033[1m') dim=$(printf '\033[2m') plain=$(printf '\033[0m')
+else
+	bold='' dim='' plain=''
+fi
+
+step() {
+	printf '\n%s== %s%s\n' "$bold" "$*" "$plain"
+}
+
+show() { # what a person types, then the command that is run for it
+	local typed=$1
+	shift
+	printf '%s$ %s%s\n' "$dim" "$typed" "$plain"
+	"$@" 2>&1 | sed 's/\r$//; s/^/    /'
+}
+
+start() { # name, command...
+	local name=$1
+	shift
+	names+=("$name")
+	# A session of its own, so that Ctrl-C reaches only this script, which then ends them in order.
+	setsid "$@" >"$dir/$name.log" 2>&1 </dev/null &
+	pids+=($!)
+}
+
+await() { # what, seconds, command...
+	local what=$1 tries=$(($2 * 20))
+	shift 2
+	until "$@" >/dev/null 2>&1; do
+		if [ $((tries--)) -le 0 ]; then
+			echo "not in time: $what" >&2
+			return 1
+		fi
+		sleep 0.05
+	done
+}
+
+free_ports() { # count
+	local port n=$1 hex used
+	used=$(awk '{ print $2 }' /proc/net/tcp /proc/net/tcp6 2>/dev/null | sed 's/.*://')
+	while [ "$n" -gt 0 ]; do
+		port=$((20000 + RANDOM % 12000))
+		hex=$(printf '%04X' $port)
+		if ! grep -q "^$hex$" <<<"$used"; then
+			echo $port
+			used+=$'\n'$hex
+			n=$((n - 1))
+		fi
+	done
+}
+
+listening() { # port
+	awk -v port=":$(printf '%04X' "$1")" '$4 == "0A" && index($2, port) { found = 1 } END { exit !found }' /proc/net/tcp
+}
+
+online() { # count
+	[ "$(ssh -F "$dir/ssh_config" hub list --json | grep -o '"online": *true' | wc -l)" -ge "$1" ]
+}
+
+mapfile -t ports < <(free_ports 3)
+hub_port=${ports[0]} sshd_port=${ports[1]} closed_port=${ports[2]}
+me=$(id -un)
+
+echo "${bold}multiSSH: two machines that nobody can connect to, reached with plain ssh.${plain}"
+echo "Everything below runs on this computer, in $dir, and is gone at the end."
+
+step "1. The hub: on a host that everybody can reach"
+mkdir -m 700 "$dir/hub" "$dir/web01" "$dir/nas"
+start hub "$build/multissh-hub" --state "$dir/hub" --listen "127.0.0.1:$hub_port" --public "127.0.0.1:$hub_port" --domain demo.test
+hub_pid=${pids[0]}
+await "the hub listens" 10 listening "$hub_port"
+sed 's/^/    /' "$dir/hub.log"
+
+step "2. A user: alice, by her key; one line in authorized_users"
+ssh-keygen -q -t ed25519 -N '' -C alice@demo -f "$dir/alice"
+line="alice machines=\"*\" $(cat "$dir/alice.pub")"
+echo "    $line"
+echo "$line" >"$dir/hub/authorized_users"
+cat >"$dir/ssh_config" <<END
+Host hub
+  HostName 127.0.0.1
+  Port $hub_port
+  User alice
+Host *
+  IdentityFile $dir/alice
+  IdentitiesOnly yes
+  IdentityAgent none
+  UserKnownHostsFile $dir/known_hosts
+  GlobalKnownHostsFile /dev/null
+  StrictHostKeyChecking accept-new
+  BatchMode yes
+  LogLevel ERROR
+END
+await "the hub has read authorized_users" 10 ssh -F "$dir/ssh_config" hub whoami
+
+step "3. A machine with an SSH server of its own: an invitation on the hub, one line pasted on the machine"
+ssh-keygen -q -t ed25519 -N '' -C web01 -f "$dir/host_key"
+cat >"$dir/sshd_config" <<END
+Port $sshd_port
+ListenAddress 127.0.0.1
+HostKey $dir/host_key
+AuthorizedKeysFile $dir/alice.pub
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin yes
+PermitUserRC no
+PrintMotd no
+PrintLastLog no
+END
+if [ "$(id -u)" -eq 0 ]; then
+	mkdir -p /run/sshd
+fi
+start sshd "$sshd" -D -e -f "$dir/sshd_config"
+await "sshd listens" 10 listening "$sshd_port"
+invite() {
+	"$build/multissh-hub" --state "$dir/hub" invite "$1" 2>/dev/null
+}
+join() { # name, address of its SSH server
+	local line code
+	line=$(invite "$1")
+	code=$(grep -oE 'join +[^ ]+' <<<"$line" | awk '{ print $2; exit }')
+	[ -n "$code" ] || {
+		echo "the invitation has no code: $line" >&2
+		return 1
+	}
+	show "multissh-hub invite $1" echo "$line"
+	start "$1" "$build/multissh-agent" --state "$dir/$1" join "$code" --name "$1" --ssh "$2"
+}
+join web01 "127.0.0.1:$sshd_port"
+
+step "4. A second machine, on which no SSH server runs"
+join nas "127.0.0.1:$closed_port"
+await "both machines are online" 20 online 2
+echo "    Both dialled out to the hub; nothing listens for it on either."
+
+step "5. Which machines are there?"
+show "ssh hub" ssh -F "$dir/ssh_config" hub
+show "ssh hub list -l" ssh -F "$dir/ssh_config" hub list -l
+
+step "6. A command on web01, through the hub (the inner connection is end-to-end: the hub sees ciphertext)"
+# shellcheck disable=SC2016 # expanded on the machine
+show "ssh -J hub $me@web01 'echo …'" ssh -F "$dir/ssh_config" -J hub "$me@web01" \
+	'echo "hello from $(hostname), as $(id -un), coming from ${SSH_CLIENT%% *}"'
+
+step "7. The other machine says what is the matter, in ssh's own output"
+refusal() {
+	! ssh -F "$dir/ssh_config" -o LogLevel=INFO -J hub "$me@nas" true
+}
+show "ssh -J hub $me@nas" refusal
+
+step "That was all. On a real hub: README.md, 'The first five minutes'."
