@@ -14,7 +14,8 @@ struct preamble {
     uint32_t epoch;
 };
 
-/* Writes the line with its newline and a NUL. Returns the length without NUL, or -ENOBUFS. */
+/* Writes the line with its newline and a NUL. Returns the length without NUL, -ENOBUFS, or -EINVAL (an edge or ticket that
+ * the parser would refuse). */
 int preamble_format(const struct preamble *p, char *out, size_t size);
 /* Looks at the first n bytes of a connection (peeked). Returns the length of the preamble including the newline (> 0), -EAGAIN
  * (a proper beginning, incomplete), or -EPROTO (can never become one, or no newline within PREAMBLE_MAX). Unknown key=value words are ignored;
