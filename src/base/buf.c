@@ -164,6 +164,12 @@ void buf_clear(struct buf *b)
     buf_consume(b, buf_len(b));
 }
 
+void buf_truncate(struct buf *b, size_t n)
+{
+    b->end = b->start + n;
+    buf_consume(b, 0);
+}
+
 const char *buf_str(struct buf *b)
 {
     if (make_space(b, 1) != 0)

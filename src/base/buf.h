@@ -43,6 +43,8 @@ void buf_commit(struct buf *b, size_t n);
 /* Drops n ≤ buf_len bytes from the front. An emptied buffer gives back memory above 64 KiB. */
 void buf_consume(struct buf *b, size_t n);
 void buf_clear(struct buf *b);
+/* Drops bytes from the end until n ≤ buf_len are left. */
+void buf_truncate(struct buf *b, size_t n);
 
 /* The contents as a NUL-terminated string (the NUL is not counted); NULL when out of memory. Valid as
  * buf_data. */

@@ -11,7 +11,8 @@
 #define FS_PATH_MAX 4096
 
 /* Reads a whole regular file into out (appended), refusing one larger than out's room. Returns 0 or a
- * negative errno value (-EFBIG, -ENOENT, -EISDIR …). */
+ * negative errno value (-EFBIG, -ENOENT, -EISDIR …; -EINVAL: neither file nor folder), and out is then as it
+ * was. */
 int fs_read(const char *path, struct buf *out);
 
 /* Replaces path by data at once: a temporary file beside it, fsync, rename, fsync of the folder; a reader or
@@ -30,8 +31,8 @@ int fs_check_private(const char *path);
 /* dir + "/" + name into out. Returns 0 or -ENAMETOOLONG. */
 int fs_join(char *out, size_t size, const char *dir, const char *name);
 
-/* The path of another multiSSH program, beside this one (the folder of /proc/self/exe), else in
- * MULTISSH_LIBEXEC, else bare. Returns 0 or -ENAMETOOLONG. */
+/* The path of another multiSSH program: beside this one, else in the installation's folder for such programs,
+ * else its bare name. Returns 0 or -ENAMETOOLONG. */
 int fs_sibling_program(const char *name, char *out, size_t size);
 
 #endif
