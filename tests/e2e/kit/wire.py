@@ -1,0 +1,216 @@
+"""Peers that misbehave: raw bytes on the hub's port, a control connection spoken by hand, streams and tickets by the formats of
+PROTOCOL.md and src/stream."""
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import select
+import socket
+import ssl
+import struct
+import time
+
+CONTROL, STREAM = "multissh-control/1", "multissh-stream/1"
+
+
+def b64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def unb64url(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def connect(hub, timeout=10):
+    sock = socket.create_connection((hub.address, hub.port), timeout=timeout)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def closed_within(sock, seconds):
+    """Does the other side end the connection in that time? What it sends meanwhile is read and dropped."""
+    end = time.monotonic() + seconds
+    while True:
+        left = end - time.monotonic()
+        if left <= 0:
+            return False
+        if isinstance(sock, ssl.SSLSocket) and sock.pending():
+            ready = True
+        else:
+            ready = select.select([sock], [], [], left)[0]
+        if not ready:
+            return False
+        try:
+            if not sock.recv(65536):
+                return True
+        except ssl.SSLWantReadError:
+            continue
+        except (ConnectionError, ssl.SSLError, OSError):
+            return True
+
+
+def send_quietly(sock, data):
+    """Sends what the other side still takes."""
+    with contextlib.suppress(OSError):
+        sock.sendall(data)
+
+
+def identity(folder, name="agent"):
+    """An Ed25519 key and a self-signed certificate: paths, and the fingerprint as the hub writes it."""
+    import datetime
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.x509.oid import NameOID
+
+    key = Ed25519PrivateKey.generate()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "agent")])
+    cert = (x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+            .serial_number(x509.random_serial_number()).not_valid_before(datetime.datetime(2020, 1, 1))
+            .not_valid_after(datetime.datetime(2090, 1, 1)).sign(key, None))
+    path = folder / f"{name}.pem"
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+                     + cert.public_bytes(serialization.Encoding.PEM))
+    spki = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return path, "SHA256:" + base64.b64encode(hashlib.sha256(spki).digest()).rstrip(b"=").decode()
+
+
+def tls(hub, alpn, cert=None, timeout=10):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols([alpn])
+    if cert:
+        context.load_cert_chain(cert)
+    return context.wrap_socket(connect(hub, timeout))
+
+
+class Control:
+    """An agent's control connection, word by word."""
+
+    def __init__(self, bench, hub, name="raw01", code=None, cert=None):
+        self.hub, self.name = hub, name
+        self.cert, self.fingerprint = cert or identity(bench.root, f"id{bench.number()}")
+        self.token = b64url(unb64url(code.rpartition("/")[2])[:16]) if code else None
+        self.start_id = os.urandom(8).hex()
+        self.buffer = b""
+        self.connect()
+
+    def connect(self):
+        self.sock = tls(self.hub, CONTROL, self.cert)
+        self.buffer = b""
+        return self
+
+    def hello(self, **fields):
+        message = {
+            "type": "hello", "protocol": 1, "version": "0.0.0", "name": self.name, "os": "linux", "arch": "x86_64",
+            "machine_id": hashlib.sha256(self.name.encode()).hexdigest(), "boot_id": "b" * 32, "start_id": self.start_id, "ssh": "openssh",
+            "ssh_state": "ok", "ssh_target": "127.0.0.1:22", "host_keys": [], "host_keys_from": "none", "labels": {},
+        }
+        if self.token:
+            message["token"] = self.token
+        message.update(fields)
+        self.send(message)
+        return self
+
+    def welcomed(self, **fields):
+        self.hello(**fields)
+        message = self.receive()
+        assert message["type"] == "welcome", message
+        return self
+
+    def send(self, message):
+        self.sock.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+
+    def raw(self, data):
+        send_quietly(self.sock, data)
+
+    def receive(self, *types, timeout=10):
+        """The next message (of these types). None: the hub has ended the connection."""
+        end = time.monotonic() + timeout
+        while True:
+            line, newline, rest = self.buffer.partition(b"\n")
+            if newline:
+                self.buffer = rest
+                message = json.loads(line)
+                if not types or message["type"] in types:
+                    return message
+                continue
+            self.sock.settimeout(max(0.01, end - time.monotonic()))
+            try:
+                data = self.sock.recv(65536)
+            except (socket.timeout, TimeoutError):
+                raise AssertionError(f"no {types or 'message'} from the hub within {timeout} s") from None
+            except OSError:
+                return None
+            if not data:
+                return None
+            self.buffer += data
+
+    def closed(self, seconds=10):
+        self.sock.settimeout(None)
+        return closed_within(self.sock, seconds)
+
+    def close(self):
+        self.sock.close()
+
+
+# --- tickets and streams ---
+
+def make_ticket(secret, machine, user, expiry, stream=None):
+    stream = stream or os.urandom(16)
+    payload = bytes([1]) + stream + struct.pack(">Q", expiry)
+    for text in (machine, user):
+        payload += bytes([len(text)]) + text.encode()
+    mac = hmac.digest(secret, b"multissh ticket v1\0" + payload, "sha256")
+    key = hmac.digest(secret, b"multissh stream key v1\0" + payload, "sha256")
+    return f"{b64url(payload)}.{b64url(mac)}", key
+
+
+def preamble(ticket, edge="b", epoch=0):
+    return f"MULTISSH/1 ticket={ticket} edge={edge} epoch={epoch}\n".encode()
+
+
+def exact(sock, count):
+    data = b""
+    while len(data) < count:
+        piece = sock.recv(count - len(data))
+        if not piece:
+            raise ConnectionError("ended")
+        data += piece
+    return data
+
+
+class Stream:
+    """Edge b of a stream, on one connection, by hand."""
+
+    RESUME, PROOF, DATA, ACK, EOF, PING, PONG, RESET = range(1, 9)
+
+    def __init__(self, hub, ticket, key, epoch=0, window=1 << 20):
+        self.sock = connect(hub)
+        self.key, self.epoch, self.window = key, epoch, window
+        self.sock.sendall(preamble(ticket, "b", epoch))
+        self.nonce = os.urandom(32)
+
+    def frame(self, kind, payload=b""):
+        self.sock.sendall(bytes([kind]) + struct.pack(">I", len(payload)) + payload)
+
+    def next(self):
+        kind, length = struct.unpack(">BI", exact(self.sock, 5))
+        return kind, exact(self.sock, length)
+
+    def prove(self, received=0, spoil=False):
+        self.frame(self.RESUME, self.nonce + struct.pack(">QI", received, self.window))
+        kind, payload = self.next()
+        assert kind == self.RESUME, kind
+        theirs = payload[:32]
+        proof = hmac.digest(self.key, b"multissh proof v1\0b" + struct.pack(">I", self.epoch) + self.nonce + theirs
+                            + struct.pack(">QI", received, self.window), "sha256")
+        if spoil:
+            proof = bytes([proof[0] ^ 1]) + proof[1:]
+        self.frame(self.PROOF, proof)
+        return self
