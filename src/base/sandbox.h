@@ -5,10 +5,11 @@
 
 /* After this call the process can only use descriptors that it holds or is sent over a Unix socket it holds:
  * read, write, poll, accept on a Unix socket, memory, time, random bytes, exit. No files by name, no new
- * sockets, no programs, no signals to others, no core dump, not dumpable, no new privileges. Other system
- * calls fail with EPERM. In sanitizer builds the filter is not loaded (the sanitizers need more), the limits
- * are. Returns 0 or a negative errno value: the caller must then end the process, not go on unconfined;
- * -ENOSYS where the kernel has no seccomp. */
+ * sockets, no programs, no signals to others, no growing of files
+ * (but of the log, when standard error is a file), no core dump, not dumpable, no new privileges. Other
+ * system calls fail with EPERM. In sanitizer builds the filter is not loaded (the sanitizers need more), the
+ * limits are. Returns 0 or a negative errno value: the caller must then end the process, not go on
+ * unconfined; -ENOSYS where the kernel has no seccomp. */
 int sandbox_enter(void);
 
 #endif
