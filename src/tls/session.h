@@ -27,21 +27,27 @@ int session_client_ctx(X509 *cert, EVP_PKEY *key, SSL_CTX **ret_ctx);
 struct session_trust {
     enum { SESSION_TRUST_PIN, SESSION_TRUST_ANY, SESSION_TRUST_SYSTEM } how;
     uint8_t pin[CRYPTO_HASH_SIZE]; /* PIN: the CA certificate's key, which must have signed the leaf that is in use */
-    const char *name;              /* SYSTEM: the name the certificate must carry; copied. Also sent as SNI when it is no IP. */
+    const char *name;              /* SYSTEM: the name the certificate must carry. Else NULL or the hub's name. Copied. Sent as SNI
+                                      in every mode when it is no IP. */
 };
 
 struct session;
-/* The session takes its own reference to ctx. alpn: one of the values above, for a client; ignored for a server. */
+/* The session takes its own reference to ctx. alpn: one of the values above, for a client; ignored for a server.
+ * Return 0, -ENOMEM or -EINVAL (a context, name or alpn that cannot be). */
 int session_new_server(SSL_CTX *ctx, struct session **ret_s);
 int session_new_client(SSL_CTX *ctx, const char *alpn, const struct session_trust *trust, struct session **ret_s);
 void session_free(struct session *s);
 
-/* Feeds n bytes of ciphertext. Takes them all. Decrypted bytes are appended to plain (when plain is full: -ENOBUFS, a caller that bounds lines closes).
- * Returns 0, -EPROTO (handshake or record failure: err says what; send what session_output holds, then close), -ECONNRESET (close_notify: the peer ended), -ENOBUFS or -ENOMEM. */
+/* Feeds n bytes of ciphertext. Takes them all. Decrypted bytes are appended to plain, those before an end or a failure too.
+ * Returns 0, -EPROTO (handshake or record failure: err says what; send what session_output holds, then close), -ECONNRESET
+ * (close_notify: the peer will send no more; session_write still works), -ENOBUFS (plain is full and more is there: a caller
+ * that bounds lines closes, another makes room and calls again with n 0) or -ENOMEM. After -EPROTO, -ENOMEM and -ECONNRESET
+ * every further call returns the same. */
 int session_input(struct session *s, const void *data, size_t n, struct buf *plain, struct errmsg *err);
-/* Encrypts n bytes; only after session_ready. Returns 0, -EAGAIN (not ready), -EPROTO or -ENOMEM. */
+/* Encrypts n bytes; only after session_ready. Returns 0, -EAGAIN (not ready), -EPROTO (failed, or closed by session_close),
+ * -ENOBUFS (16 MiB of output wait already; nothing was taken) or -ENOMEM. */
 int session_write(struct session *s, const void *data, size_t n);
-/* Sends close_notify. */
+/* Sends close_notify: this side will write no more; what the peer sends is still read. Before session_ready nothing happens. */
 void session_close(struct session *s);
 
 /* Ciphertext to be sent: append everything pending to out (bounded by out's maximum; the rest stays). Call after every call above, and once after session_new_client. */
