@@ -174,7 +174,7 @@ int keyline_check_user(const char *type, const char *base64, char fingerprint[KE
         crypto_b64_encode(hash, sizeof hash, text, sizeof text) < 0)
         return errmsg_set(err, -EINVAL, "the key's fingerprint could not be computed");
     text[strcspn(text, "=")] = '\0';
-    snprintf(fingerprint, KEYLINE_FINGERPRINT, "SHA256:%s", text);
+    snprintf(fingerprint, KEYLINE_FINGERPRINT, "SHA256:%.43s", text);
     return 0;
 }
 
