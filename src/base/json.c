@@ -7,11 +7,14 @@
 
 #include "base/utf8.h"
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NESTING_MAX 32
 #define VALUES_MAX 4096
+#define EXACT_IN_CJSON INT64_C(1000000000000000)
 #define WHOLE_MAX INT64_C(9007199254740992) /* 2^53: beyond it a double is not exact */
 
 static bool is_space(char c)
@@ -228,9 +231,16 @@ int json_add_str(cJSON *obj, const char *name, const char *value)
     return r;
 }
 
+/* cJSON rounds a number of more than 15 digits. */
 int json_add_int(cJSON *obj, const char *name, int64_t value)
 {
-    return obj == NULL || cJSON_AddNumberToObject(obj, name, (double)value) != NULL ? 0 : -ENOMEM;
+    char digits[24];
+    if (obj == NULL)
+        return 0;
+    if (value > -EXACT_IN_CJSON && value < EXACT_IN_CJSON)
+        return cJSON_AddNumberToObject(obj, name, (double)value) != NULL ? 0 : -ENOMEM;
+    snprintf(digits, sizeof digits, "%" PRId64, value);
+    return cJSON_AddRawToObject(obj, name, digits) != NULL ? 0 : -ENOMEM;
 }
 
 int json_add_bool(cJSON *obj, const char *name, bool value)
