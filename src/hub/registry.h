@@ -85,6 +85,9 @@ void registry_state(struct registry *r, struct machine *m, const cJSON *message)
 void registry_gone(struct registry *r, struct link *link, const char *reason, int64_t now_s);
 
 struct machine *registry_find(struct registry *r, const char *name); /* by name, case ignored; NULL */
+/* The machine that this key means when it says name: the one of that name when the key holds it, else the
+ * only one it holds; NULL. */
+struct machine *registry_own(struct registry *r, const char *key, const char *name);
 struct machine *registry_by_link(struct registry *r, const struct link *link);
 typedef int registry_fn(struct machine *m, void *arg); /* non-zero stops and is returned */
 int registry_each(struct registry *r, registry_fn *fn,
@@ -100,10 +103,10 @@ struct registry_pending {
 typedef int registry_pending_fn(const struct registry_pending *p, void *arg);
 int registry_pendings(struct registry *r, registry_pending_fn *fn,
                       void *arg); /* link is NULL where the machine went away again */
-/* approve NAME FINGERPRINT: gives the lease of name to that key. Its held link, when there is one, is
- * reported to registry_on_approved's function; without one the key is remembered and welcomed when it comes.
- * Returns 0, -EINVAL, -EEXIST (name is held by another key), -ENOSPC (machines_max, or the disk) or another
- * code of the store, with err filled. */
+/* approve NAME FINGERPRINT: gives the lease of name to that pending key. Its held link, when it is still
+ * there, is reported to registry_on_approved's function; without one the key is remembered and welcomed when
+ * it comes. Returns 0, -EINVAL, -ENOENT (no such key is pending), -EEXIST (name is held by another key),
+ * -ENOSPC (machines_max, or the disk) or another code of the store, with err filled. */
 int registry_approve(struct registry *r, const char *name, const char *fingerprint, struct errmsg *err);
 /* Frees the name: its links are dropped (code "revoked"), the key is pending again when it returns. End its
  * jumps first. -ENOENT, or a code of the store. */

@@ -189,6 +189,11 @@ void registry_forget_link(struct registry *r, const struct link *link, bool keep
     }
 }
 
+bool registry_is_pending(struct registry *r, const char *key)
+{
+    return find_pending(r, key) != NULL;
+}
+
 struct registry_held registry_take_pending(struct registry *r, const char *key)
 {
     struct registry_held taken = {.link = NULL};

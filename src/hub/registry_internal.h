@@ -34,8 +34,6 @@ int registry_insert(struct registry *r, struct machine *m); /* -ENOMEM: not inse
 void registry_remove(struct registry *r, struct machine *m);
 void registry_rename_machine(struct registry *r, struct machine *m, const char *to);
 int registry_set_holder(struct registry *r, struct machine *m, const char *holder);
-/* The machine that this key means when it says name: that one, or the only one it holds. */
-struct machine *registry_own(struct registry *r, const char *key, const char *name);
 /* Puts the machine online through h->link, or offline. */
 int registry_attach(struct registry *r, struct machine *m, const struct registry_hello *h, int64_t now_s);
 void registry_detach(struct registry *r, struct machine *m);
@@ -58,6 +56,7 @@ bool registry_has_clones(const struct registry *r, const char *name);
 void registry_drop_clones(struct registry *r, const char *name, const char *reason);
 void registry_rename_clones(struct registry *r, const char *from, const char *to);
 void registry_forget_link(struct registry *r, const struct link *link, bool keep_pending);
+bool registry_is_pending(struct registry *r, const char *key);
 struct registry_held registry_take_pending(struct registry *r,
                                            const char *key); /* link NULL when there is none */
 

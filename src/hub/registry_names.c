@@ -54,6 +54,9 @@ int registry_approve(struct registry *r, const char *name, const char *fingerpri
                           "the name %s is held by another key (%s): revoke it first, or approve this one "
                           "under another name",
                           m->name, m->holder);
+    if (m == NULL && !registry_is_pending(r, fingerprint))
+        return errmsg_set(err, -ENOENT, "no machine with the fingerprint %s is waiting for approval",
+                          fingerprint);
     if (m == NULL) {
         int rc = add_lease(r, name, fingerprint, err);
         if (rc < 0)
