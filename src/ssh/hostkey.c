@@ -1,0 +1,135 @@
+/* Host keys: made, written and read through libssh. */
+#include "ssh/hostkey.h"
+
+#include "base/crypto.h"
+#include "base/fs.h"
+#include "ssh/ssh_internal.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct hostkey {
+    ssh_key key;
+};
+
+static int format_line(ssh_key key, char *out, size_t size)
+{
+    char *base64 = NULL;
+    int n;
+    if (ssh_pki_export_pubkey_base64(key, &base64) != SSH_OK) {
+        return -ENOMEM;
+    }
+    n = snprintf(out, size, "%s %s", ssh_key_type_to_char(ssh_key_type(key)), base64);
+    ssh_string_free_char(base64);
+    return n < 0 || (size_t)n >= size ? -ENOBUFS : 0;
+}
+
+static int write_public(const char *path, ssh_key key, const char *comment, struct errmsg *err)
+{
+    char file[FS_PATH_MAX];
+    char line[HOSTKEY_LINE_MAX];
+    char text[HOSTKEY_LINE_MAX + 256];
+    int n;
+    int rc = format_line(key, line, sizeof line);
+    if (rc < 0) {
+        return errmsg_set(err, rc, "cannot write the public key as text");
+    }
+    n = snprintf(file, sizeof file, "%s.pub", path);
+    if (n < 0 || (size_t)n >= sizeof file) {
+        return errmsg_set(err, -ENAMETOOLONG, "the path %s.pub is too long", path);
+    }
+    n = snprintf(text, sizeof text, "%s %.200s\n", line, comment);
+    rc = fs_write_atomic(file, text, (size_t)n, 0644);
+    if (rc < 0) {
+        return errmsg_set(err, rc, "cannot write %s: %s", file, strerror(-rc));
+    }
+    return 0;
+}
+
+/* Under another name first, then linked: link(2) never replaces what is there. */
+static int write_private(const char *path, const char *text, struct errmsg *err)
+{
+    char file[FS_PATH_MAX];
+    int n = snprintf(file, sizeof file, "%s.new-%ld", path, (long)getpid());
+    int rc;
+    if (n < 0 || (size_t)n >= sizeof file) {
+        return errmsg_set(err, -ENAMETOOLONG, "the path %s is too long", path);
+    }
+    rc = fs_write_atomic(file, text, strlen(text), 0600);
+    if (rc < 0) {
+        return errmsg_set(err, rc, "cannot write %s: %s", file, strerror(-rc));
+    }
+    if (link(file, path) < 0) {
+        rc = errmsg_set(err, -errno, "cannot make %s: %s", path, strerror(errno));
+    }
+    (void)unlink(file);
+    return rc;
+}
+
+int hostkey_make(const char *path, const char *comment, struct errmsg *err)
+{
+    ssh_key key = NULL;
+    char *text = NULL;
+    int rc;
+    if (access(path, F_OK) == 0) {
+        return errmsg_set(err, -EEXIST, "%s is there already and is left as it is", path);
+    }
+    if (ssh_pki_generate(SSH_KEYTYPE_ED25519, 0, &key) != SSH_OK ||
+        ssh_pki_export_privkey_base64(key, NULL, NULL, NULL, &text) != SSH_OK) {
+        rc = errmsg_set(err, -EIO, "cannot make an Ed25519 key");
+        goto out;
+    }
+    rc = write_public(path, key, comment, err);
+    if (rc == 0) {
+        rc = write_private(path, text, err);
+    }
+out:
+    if (text != NULL) {
+        crypto_wipe(text, strlen(text));
+        ssh_string_free_char(text);
+    }
+    ssh_key_free(key);
+    return rc;
+}
+
+int hostkey_load(const char *path, struct hostkey **ret_key, struct errmsg *err)
+{
+    struct hostkey *key;
+    int rc = fs_check_private(path);
+    if (rc == -EPERM) {
+        return errmsg_set(err, rc, "%s can be read by others: chmod 600 it, or make a new key", path);
+    }
+    if (rc < 0) {
+        return errmsg_set(err, rc, "cannot read %s: %s", path, strerror(-rc));
+    }
+    key = calloc(1, sizeof *key);
+    if (key == NULL) {
+        return errmsg_set(err, -ENOMEM, "out of memory");
+    }
+    if (ssh_pki_import_privkey_file(path, NULL, NULL, NULL, &key->key) != SSH_OK) {
+        free(key);
+        return errmsg_set(err, -EINVAL, "%s is not an OpenSSH private key without a passphrase", path);
+    }
+    *ret_key = key;
+    return 0;
+}
+
+void hostkey_free(struct hostkey *key)
+{
+    if (key != NULL) {
+        ssh_key_free(key->key);
+        free(key);
+    }
+}
+
+int hostkey_line(const struct hostkey *key, char *out, size_t size)
+{
+    return format_line(key->key, out, size);
+}
+
+ssh_key hostkey_copy(const struct hostkey *key)
+{
+    return ssh_key_dup(key->key);
+}

@@ -1,0 +1,22 @@
+/* What the SSH server asks of the operating system beside poll. ssh_os_linux.c; other systems in sibling
+ * files. */
+#ifndef MULTISSH_SSH_SSH_OS_H
+#define MULTISSH_SSH_SSH_OS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Close-on-exec duplicate, set non-blocking together with fd. Returns the descriptor or a negative errno
+ * value. */
+int ssh_os_dup(int fd);
+/* TCP_NODELAY. Does nothing on a socket that is not TCP. */
+void ssh_os_no_delay(int fd);
+/* Acknowledge at once what comes next. It does not stick: call it again after each read. */
+void ssh_os_quick_ack(int fd);
+/* How long the peer's kernel has not answered, in ms; UINT64_MAX when the socket cannot tell. */
+uint64_t ssh_os_peer_silence(int fd);
+/* While on, the process is ended when it burns more than a second of CPU time: for one call into a library
+ * that a peer can send into an endless loop. */
+void ssh_os_guard(bool on);
+
+#endif

@@ -1,0 +1,511 @@
+/* The session: set-up, the turn that drives libssh, limits of time and memory, and its end.
+ *
+ * Rules that libssh's behaviour imposes: the socket is non-blocking and libssh only writes from the loop,
+ * never from one of its callbacks; channel data is written only when no output is pending; reading stops
+ * while too much output is. */
+#include "ssh/ssh_server.h"
+
+#include "ssh/ssh_internal.h"
+#include "ssh/ssh_os.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define READ_BUDGET (256u << 10) /* bytes in a turn, so that other descriptors have theirs */
+#define READ_STEP 4096u          /* what libssh reads at once */
+#define OUTPUT_MAX                                                                                           \
+    (256u << 10) /* pending output at which nothing more is read: replies to a flood of requests */
+#define PACKET_OVERHEAD 128u /* more than header, padding and MAC of any packet */
+#define ASKS_MAX 32u         /* unanswered questions at which nothing more is read */
+#define UNANSWERED_BYTES 40u /* of payload: more than a keepalive, less than a login request */
+#define UNANSWERED_MS 5000u
+#define CLOSING_MS 2000u
+#define KEEPALIVE_TICKS 6u /* two in keepalive_ms: one sends, the next one collects the answer */
+
+static const char kex_list[] =
+    "mlkem768x25519-sha256,curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,"
+    "ecdh-sha2-nistp384,ecdh-sha2-nistp521,diffie-hellman-group14-sha256,"
+    "diffie-hellman-group16-sha512";
+static const char cipher_list[] =
+    "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,"
+    "aes256-ctr,aes192-ctr,aes128-ctr";
+static const char mac_list[] =
+    "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512";
+static const char key_list[] =
+    "ssh-ed25519,sk-ssh-ed25519@openssh.com,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,"
+    "ecdsa-sha2-nistp521,sk-ecdsa-sha2-nistp256@openssh.com,rsa-sha2-512,rsa-sha2-256";
+
+/* --- state --- */
+
+bool ssh_server_pending(const struct ssh_server *server)
+{
+    return (ssh_get_status(server->session) & SSH_WRITE_PENDING) != 0;
+}
+
+bool ssh_server_dead(const struct ssh_server *server)
+{
+    return server->phase >= SSH_PHASE_LINGER || !ssh_is_connected(server->session) ||
+           (ssh_get_status(server->session) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0;
+}
+
+bool ssh_server_ended(const struct ssh_server *server)
+{
+    return server->phase == SSH_PHASE_ENDED;
+}
+
+bool ssh_server_logged_in(const struct ssh_server *server)
+{
+    return server->logged_in;
+}
+
+void ssh_server_kick(struct ssh_server *server)
+{
+    server->again = true;
+    ssh_loop_again(server->loop);
+}
+
+void ssh_server_trouble(struct ssh_server *server, const char *why)
+{
+    if (server->events.login_trouble != NULL) {
+        server->events.login_trouble(server->arg, server->login, why);
+    }
+}
+
+/* Not less than what waits in libssh's output buffer, whose length libssh does not tell. */
+static uint64_t pending_bytes(struct ssh_server *s)
+{
+    uint64_t made, sent;
+    if (!ssh_server_pending(s)) {
+        s->wire_empty = s->wire;
+        s->packets_empty = s->packets;
+        return 0;
+    }
+    made = (s->packets.out_bytes - s->packets_empty.out_bytes) +
+           PACKET_OVERHEAD * (s->packets.out_packets - s->packets_empty.out_packets);
+    sent = s->wire.out_bytes - s->wire_empty.out_bytes;
+    return made > sent ? made - sent : 0;
+}
+
+static bool paused(struct ssh_server *s)
+{
+    return s->phase >= SSH_PHASE_CLOSING || s->ask_count >= ASKS_MAX || s->forward_asked ||
+           pending_bytes(s) > OUTPUT_MAX;
+}
+
+/* --- the end --- */
+
+static void finish(struct ssh_server *s, const char *why)
+{
+    if (s->phase == SSH_PHASE_ENDED) {
+        return;
+    }
+    if (s->text[0] == '\0') {
+        (void)snprintf(s->text, sizeof s->text, "%s", why);
+    }
+    ssh_loop_unwatch(s->watch);
+    s->watch = NULL;
+    ssh_loop_set(s->timer, SSH_LOOP_NEVER);
+    ssh_chan_orphan_all(s);
+    if (s->phase != SSH_PHASE_LINGER) {
+        ssh_silent_disconnect(s->session);
+    }
+    close(s->fd);
+    s->fd = -1;
+    s->phase = SSH_PHASE_ENDED;
+    if (s->events.ended != NULL) {
+        s->events.ended(s->arg, s->text);
+    }
+}
+
+static void finish_dead(struct ssh_server *s)
+{
+    const char *why = ssh_get_error(s->session);
+    finish(s, why == NULL || why[0] == '\0' ? "the connection was closed" : why);
+}
+
+/* The message goes out in one piece because nothing is pending and the socket can take it; then the peer has
+ * time to read it: a socket closed with unread input would be reset, and the text lost. */
+static void say_goodbye(struct ssh_server *s)
+{
+    struct pollfd socket = {.fd = s->fd, .events = POLLOUT};
+    if (ssh_server_pending(s) || poll(&socket, 1, 0) != 1 || (socket.revents & POLLOUT) == 0) {
+        return;
+    }
+    ssh_session_set_disconnect_message(s->session, s->text);
+    ssh_set_fd_towrite(s->session);
+    ssh_chan_orphan_all(s);
+    ssh_disconnect(s->session);
+    (void)shutdown(s->fd, SHUT_WR);
+    s->phase = SSH_PHASE_LINGER;
+    s->closing_at = ssh_loop_now(s->loop) + CLOSING_MS;
+}
+
+static void drain(struct ssh_server *s)
+{
+    char scratch[READ_STEP];
+    for (unsigned i = 0; i < 16; i++) {
+        ssize_t n = recv(s->fd, scratch, sizeof scratch, 0);
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+            finish(s, s->text);
+            return;
+        }
+        if (n < 0) {
+            return;
+        }
+    }
+}
+
+void ssh_server_disconnect(struct ssh_server *server, const char *text)
+{
+    if (server->phase >= SSH_PHASE_CLOSING) {
+        return;
+    }
+    (void)snprintf(server->text, sizeof server->text, "%s", text);
+    server->phase = SSH_PHASE_CLOSING;
+    server->closing_at = ssh_loop_now(server->loop) + CLOSING_MS;
+    ssh_server_kick(server);
+}
+
+void ssh_server_debug(struct ssh_server *server, const char *text)
+{
+    if (server->phase == SSH_PHASE_OPEN) {
+        (void)ssh_send_debug(server->session, text, 1);
+        ssh_server_kick(server);
+    }
+}
+
+/* --- time --- */
+
+static void keepalive(struct ssh_server *s)
+{
+    uint64_t limit = s->config.keepalive_ms * (KEEPALIVE_TICKS / 2);
+    s->keepalive_missed = s->wire.in_bytes == s->keepalive_seen ? s->keepalive_missed + 1 : 0;
+    s->keepalive_seen = s->wire.in_bytes;
+    s->keepalive_at = ssh_loop_now(s->loop) + (s->config.keepalive_ms + 1) / 2;
+    /* A client that is merely stopped has a kernel that still answers. */
+    if (s->keepalive_missed >= KEEPALIVE_TICKS && ssh_os_peer_silence(s->fd) >= limit) {
+        finish(s, "the other side has not answered for some time (keepalive)");
+        return;
+    }
+    if (!ssh_server_pending(s)) {
+        (void)ssh_send_keepalive(s->session);
+        ssh_server_kick(s);
+    }
+}
+
+static void on_timer(void *arg)
+{
+    struct ssh_server *s = arg;
+    uint64_t now = ssh_loop_now(s->loop);
+    if (s->phase >= SSH_PHASE_CLOSING) {
+        if (now >= s->closing_at) {
+            finish(s, s->text);
+        }
+        return;
+    }
+    if (!s->logged_in && now >= s->grace_at) {
+        ssh_server_trouble(s, "no login within the time allowed");
+        ssh_server_disconnect(s, "no login within the time allowed");
+    } else if (!s->logged_in && now >= s->short_at) {
+        ssh_server_trouble(
+            s, "a key or signature that cannot be read or does not hold, or of a kind that is not accepted");
+        ssh_server_disconnect(
+            s, "your key or its signature cannot be read here, or is of a kind that is not accepted: "
+               "use an Ed25519, ECDSA or RSA (rsa-sha2) key");
+    } else if (s->logged_in && now >= s->keepalive_at) {
+        keepalive(s);
+    }
+}
+
+/* libssh drops a login request with a bad key or signature without a word, and its sender would wait for
+ * ever. */
+static void watch_for_unanswered(struct ssh_server *s)
+{
+    if (s->logged_in || s->phase != SSH_PHASE_AUTH) {
+        s->short_at = SSH_LOOP_NEVER;
+        return;
+    }
+    if (s->packets.out_packets != s->answered || s->asks != NULL) {
+        s->answered = s->packets.out_packets;
+        s->heard = s->packets.in_bytes;
+        s->short_at = SSH_LOOP_NEVER;
+    } else if (s->short_at == SSH_LOOP_NEVER && s->packets.in_bytes - s->heard >= UNANSWERED_BYTES) {
+        s->short_at = ssh_loop_now(s->loop) + UNANSWERED_MS;
+    }
+}
+
+static void rearm(struct ssh_server *s)
+{
+    uint64_t at = SSH_LOOP_NEVER;
+    short events = 0;
+    if (s->phase == SSH_PHASE_ENDED) {
+        return;
+    }
+    if (s->phase == SSH_PHASE_LINGER) {
+        ssh_loop_interest(s->watch, POLLIN);
+        ssh_loop_set(s->timer, s->closing_at);
+        return;
+    }
+    if (!paused(s)) {
+        events |= POLLIN;
+    }
+    if (s->phase == SSH_PHASE_CLOSING || ssh_server_pending(s) ||
+        (ssh_get_poll_flags(s->session) & SSH_WRITE_PENDING) != 0) {
+        events |= POLLOUT;
+    }
+    ssh_loop_interest(s->watch, events);
+    if (s->phase == SSH_PHASE_CLOSING) {
+        at = s->closing_at;
+    } else if (s->logged_in) {
+        at = s->keepalive_at;
+    } else {
+        at = s->grace_at < s->short_at ? s->grace_at : s->short_at;
+    }
+    ssh_loop_set(s->timer, at);
+    /* Whatever libssh read while it was asked to write may have left messages in its queue. */
+    if (s->wire.in_bytes != s->wire_read) {
+        s->wire_read = s->wire.in_bytes;
+        ssh_server_kick(s);
+    }
+}
+
+/* --- the turn --- */
+
+static void exchange_keys(struct ssh_server *s)
+{
+    uint64_t before;
+    int rc;
+    do {
+        before = s->wire.in_bytes;
+        rc = ssh_handle_key_exchange(s->session);
+    } while (rc == SSH_AGAIN && s->wire.in_bytes - before >= READ_STEP);
+    if (rc == SSH_OK && !ssh_server_dead(s)) {
+        s->phase = SSH_PHASE_AUTH;
+        s->answered = s->packets.out_packets;
+        s->heard = s->packets.in_bytes;
+    } else if (rc == SSH_ERROR && !ssh_server_dead(s)) {
+        s->violation = "the key exchange failed";
+    }
+}
+
+static void read_messages(struct ssh_server *s)
+{
+    uint64_t budget = READ_BUDGET;
+    while (!ssh_server_dead(s) && s->phase < SSH_PHASE_CLOSING) {
+        uint64_t before = s->wire.in_bytes;
+        ssh_message message = ssh_message_get(s->session);
+        uint64_t got = s->wire.in_bytes - before;
+        if (message != NULL) {
+            ssh_ask_take(s, message);
+        } else {
+            ssh_chan_reap(s);
+            if (got < READ_STEP) {
+                break;
+            }
+        }
+        if (got >= budget) {
+            ssh_server_kick(s);
+            break;
+        }
+        budget -= got;
+        if (paused(s)) {
+            break;
+        }
+    }
+}
+
+static void drive(struct ssh_server *s)
+{
+    bool hung_up = (s->ready & (POLLERR | POLLHUP)) != 0;
+    s->again = false;
+    if (s->phase == SSH_PHASE_KEX) {
+        exchange_keys(s);
+    }
+    if (s->phase == SSH_PHASE_KEX) {
+        /* not yet */
+    } else if (hung_up || !paused(s)) {
+        read_messages(s);
+        if (hung_up && s->phase == SSH_PHASE_CLOSING) {
+            finish(s, s->text);
+        }
+    } else if ((s->ready & POLLOUT) != 0) {
+        (void)ssh_blocking_flush(s->session, 0);
+        if (!paused(s)) {
+            ssh_server_kick(s);
+        }
+    }
+    s->wire_read = s->wire.in_bytes;
+}
+
+static void on_turn(void *arg)
+{
+    struct ssh_server *s = arg;
+    if (s->phase != SSH_PHASE_NEW && s->phase < SSH_PHASE_LINGER) {
+        if (s->ready != 0 || s->again) {
+            drive(s);
+            if (!s->logged_in && s->fd >= 0) {
+                ssh_os_quick_ack(s->fd);
+            }
+        }
+        ssh_ask_deliver_late(s);
+        ssh_chan_advance_all(s);
+    }
+    s->ready = 0;
+    if (s->events.turn != NULL) {
+        s->events.turn(s->arg);
+    }
+    if (s->phase == SSH_PHASE_NEW || s->phase == SSH_PHASE_ENDED) {
+        return;
+    }
+    if (s->phase < SSH_PHASE_LINGER) {
+        ssh_chan_advance_all(s);
+        watch_for_unanswered(s);
+        if (s->violation != NULL) {
+            ssh_server_disconnect(s, s->violation);
+        }
+        if (ssh_server_dead(s)) {
+            finish_dead(s);
+        } else if (s->phase == SSH_PHASE_CLOSING) {
+            say_goodbye(s);
+        }
+    }
+    rearm(s);
+}
+
+static void on_ready(void *arg, short ready)
+{
+    struct ssh_server *s = arg;
+    if (s->phase == SSH_PHASE_LINGER) {
+        drain(s);
+        return;
+    }
+    s->ready = ready;
+}
+
+/* --- set-up --- */
+
+static int set_up_session(struct ssh_server *s, int fd, const struct hostkey *key)
+{
+    bool no = false;
+    int rc = -ENOMEM;
+    ssh_key copy = hostkey_copy(key);
+    ssh_bind bind = ssh_bind_new();
+    s->session = ssh_new();
+    if (bind == NULL || s->session == NULL || copy == NULL) {
+        ssh_key_free(copy);
+        goto out;
+    }
+    rc = -EINVAL;
+    if (ssh_bind_options_set(bind, SSH_BIND_OPTIONS_PROCESS_CONFIG, &no) != SSH_OK ||
+        ssh_options_set(s->session, SSH_OPTIONS_PROCESS_CONFIG, &no) != SSH_OK ||
+        ssh_bind_options_set(bind, SSH_BIND_OPTIONS_IMPORT_KEY, copy) != SSH_OK) {
+        ssh_key_free(copy);
+        goto out;
+    }
+    if (ssh_bind_options_set(bind, SSH_BIND_OPTIONS_BANNER, s->config.software) != SSH_OK ||
+        ssh_bind_options_set(bind, SSH_BIND_OPTIONS_KEY_EXCHANGE, kex_list) != SSH_OK ||
+        ssh_bind_options_set(bind, SSH_BIND_OPTIONS_CIPHERS_C_S, cipher_list) != SSH_OK ||
+        ssh_bind_options_set(bind, SSH_BIND_OPTIONS_CIPHERS_S_C, cipher_list) != SSH_OK ||
+        ssh_bind_options_set(bind, SSH_BIND_OPTIONS_HMAC_C_S, mac_list) != SSH_OK ||
+        ssh_bind_options_set(bind, SSH_BIND_OPTIONS_HMAC_S_C, mac_list) != SSH_OK ||
+        ssh_bind_options_set(bind, SSH_BIND_OPTIONS_PUBKEY_ACCEPTED_KEY_TYPES, key_list) != SSH_OK ||
+        ssh_options_set(s->session, SSH_OPTIONS_COMPRESSION, "no") != SSH_OK ||
+        ssh_bind_accept_fd(bind, s->session, fd) != SSH_OK) {
+        goto out;
+    }
+    ssh_set_auth_methods(s->session, SSH_AUTH_METHOD_PUBLICKEY);
+    ssh_set_blocking(s->session, 0);
+    ssh_set_counters(s->session, &s->wire, &s->packets);
+    rc = 0;
+out:
+    ssh_bind_free(bind);
+    return rc;
+}
+
+int ssh_server_new(struct ssh_loop *loop, const struct ssh_server_config *config,
+                   const struct ssh_server_events *events, void *arg, struct ssh_server **ret_server,
+                   struct errmsg *err)
+{
+    int fd = config->fd;
+    int rc = -ENOMEM;
+    struct ssh_server *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        close(fd);
+        return errmsg_set(err, rc, "out of memory");
+    }
+    s->loop = loop;
+    s->config = *config;
+    s->events = *events;
+    s->arg = arg;
+    s->grace_at = s->short_at = s->keepalive_at = s->closing_at = SSH_LOOP_NEVER;
+    s->fd = ssh_os_dup(fd);
+    if (s->fd < 0) {
+        rc = errmsg_set(err, s->fd, "cannot use descriptor %d as a connection: %s", fd, strerror(-s->fd));
+        goto out;
+    }
+    ssh_os_no_delay(fd);
+    /* From here on the session closes fd. */
+    rc = set_up_session(s, fd, config->key);
+    if (rc == 0) {
+        rc = ssh_loop_watch(loop, s->fd, 0, on_ready, s, &s->watch);
+    }
+    if (rc == 0) {
+        rc = ssh_loop_timer(loop, on_timer, s, &s->timer);
+    }
+    if (rc == 0) {
+        rc = ssh_loop_hook(loop, on_turn, s);
+    }
+    if (rc < 0) {
+        (void)errmsg_set(err, rc, "cannot set up an SSH session: %s", strerror(-rc));
+        goto out;
+    }
+    *ret_server = s;
+    return 0;
+out:
+    if (s->session == NULL || ssh_get_fd(s->session) != fd) {
+        close(fd);
+    }
+    ssh_server_free(s);
+    return rc;
+}
+
+void ssh_server_free(struct ssh_server *server)
+{
+    if (server == NULL) {
+        return;
+    }
+    ssh_loop_unhook(server->loop, server);
+    ssh_loop_unwatch(server->watch);
+    ssh_loop_untimer(server->timer);
+    ssh_ask_drop_all(server);
+    ssh_chan_orphan_all(server);
+    ssh_chan_free_all(server);
+    ssh_free(server->session);
+    if (server->fd >= 0) {
+        close(server->fd);
+    }
+    free(server);
+}
+
+void ssh_server_start(struct ssh_server *server)
+{
+    uint64_t now = ssh_loop_now(server->loop);
+    server->phase = SSH_PHASE_KEX;
+    server->grace_at = now + server->config.grace_ms;
+    ssh_server_kick(server);
+}
+
+/* Called by ssh_ask_accept. */
+void ssh_server_log_in(struct ssh_server *server)
+{
+    server->logged_in = true;
+    server->phase = SSH_PHASE_OPEN;
+    server->grace_at = server->short_at = SSH_LOOP_NEVER;
+    if (server->config.keepalive_ms > 0) {
+        server->keepalive_at = ssh_loop_now(server->loop) + (server->config.keepalive_ms + 1) / 2;
+    }
+}
