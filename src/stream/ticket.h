@@ -1,8 +1,10 @@
-/* Tickets: what lets an edge join a stream, made by the hub and verifiable by any hub that has the secret, without state.
+/* Tickets: what lets an edge join a stream, made by the hub and verifiable by any hub that has the secret,
+ * without state.
  *
  * ticket = b64url(payload) "." b64url(HMAC(secret, "multissh ticket v1" 0x00 payload))
- * payload = u8 1 | stream id (16) | expiry (u64 BE, seconds since 1970, bounds epoch 0 only) | u8 len, machine | u8 len, user
- * key = HMAC(secret, "multissh stream key v1" 0x00 payload): known to the hub and to the two edges, never on a stream's wire. */
+ * payload = u8 1 | stream id (16) | expiry (u64 BE, seconds since 1970, bounds epoch 0 only) | u8 len,
+ * machine | u8 len, user key = HMAC(secret, "multissh stream key v1" 0x00 payload): known to the hub and to
+ * the two edges, never on a stream's wire. */
 #ifndef MULTISSH_STREAM_TICKET_H
 #define MULTISSH_STREAM_TICKET_H
 
@@ -22,10 +24,12 @@ struct ticket {
     char user[NAMES_USER_MAX + 1];
 };
 
-/* Makes ticket and key. t->id is filled with random bytes by the caller (crypto_random). Returns 0, -EINVAL or -EIO. */
+/* Makes ticket and key. t->id is filled with random bytes by the caller (crypto_random). Returns 0, -EINVAL
+ * or -EIO. */
 int ticket_make(const uint8_t secret[TICKET_SECRET_SIZE], const struct ticket *t, char out[TICKET_TEXT_MAX],
                 uint8_t ret_key[TICKET_KEY_SIZE]);
-/* Verifies the MAC in constant time, then parses. Does not look at the expiry. Returns 0, -EINVAL (malformed) or -EPERM (forged). */
+/* Verifies the MAC in constant time, then parses. Does not look at the expiry. Returns 0, -EINVAL (malformed)
+ * or -EPERM (forged). */
 int ticket_open(const uint8_t secret[TICKET_SECRET_SIZE], const char *text, struct ticket *ret_t,
                 uint8_t ret_key[TICKET_KEY_SIZE]);
 
