@@ -16,7 +16,7 @@
 #define TO_LOCAL_MAX 131072 /* PAUSE_AT, one chunk, and a record that was incomplete before it */
 #define TO_TCP_MAX                                                                                           \
     131072              /* PAUSE_AT and one chunk as records; the session bounds what it answers by itself */
-#define LINGER_MS 60000 /* without progress, when only the client's taking its last bytes is waited for */
+#define LINGER_MS 30000 /* without progress, when only the client's taking its last bytes is waited for */
 
 struct pump {
     struct session *session;
