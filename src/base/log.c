@@ -136,7 +136,8 @@ static void emit(enum log_level level, const char *text)
     errno = saved;
 }
 
-static void vlog(enum log_level level, unsigned suppressed, const char *fmt, va_list args)
+__attribute__((format(printf, 3, 0))) static void vlog(enum log_level level, unsigned suppressed,
+                                                       const char *fmt, va_list args)
 {
     char text[LINE_MAX_BYTES + 1];
     if (level > state.level)

@@ -4,9 +4,11 @@
 #include "base/crypto.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -27,7 +29,6 @@ static const int allowed[] = {
     SCMP_SYS(recvmsg),
     SCMP_SYS(recv),
     SCMP_SYS(send),
-
     SCMP_SYS(sendmsg),
     SCMP_SYS(shutdown),
     SCMP_SYS(close),
@@ -114,12 +115,20 @@ static int add_plain(scmp_filter_ctx ctx)
     return 0;
 }
 
-/* Calls that are allowed only with one of a few values of one argument. */
-static int add_with(scmp_filter_ctx ctx, int call, unsigned argument, const unsigned long *values, size_t n)
+/* Of most arguments the kernel looks at the lower 32 bits alone. */
+#define LOWER_HALF UINT64_C(0xffffffff)
+
+static struct scmp_arg_cmp masked(unsigned argument, uint64_t mask, uint64_t value)
+{
+    return (struct scmp_arg_cmp){
+        .arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
+}
+
+/* A call that is allowed only with one of a few values of its second argument. */
+static int add_with(scmp_filter_ctx ctx, int call, const unsigned *values, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        /* The kernel looks at the lower 32 bits of these arguments alone. */
-        struct scmp_arg_cmp is = SCMP_CMP32(argument, SCMP_CMP_EQ, (unsigned)values[i]);
+        struct scmp_arg_cmp is = masked(1, LOWER_HALF, values[i]);
         int r = add(ctx, call, 1, &is);
         if (r != 0)
             return r;
@@ -129,32 +138,31 @@ static int add_with(scmp_filter_ctx ctx, int call, unsigned argument, const unsi
 
 static int add_conditional(scmp_filter_ctx ctx)
 {
-    static const unsigned long ioctls[] = {FIONREAD, FIONBIO};
-    static const unsigned long fcntls[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC};
-    static const unsigned long levels[] = {SOL_SOCKET, 6 /* IPPROTO_TCP */, 0 /* IPPROTO_IP */,
-                                           41 /* IPPROTO_IPV6 */};
-    struct scmp_arg_cmp not_executable = SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-    struct scmp_arg_cmp no_address = SCMP_A4_64(SCMP_CMP_EQ, 0);
-    struct scmp_arg_cmp own_process = SCMP_A0_32(SCMP_CMP_EQ, (unsigned)getpid());
-    int r = add_with(ctx, SCMP_SYS(ioctl), 1, ioctls, sizeof ioctls / sizeof ioctls[0]);
+    static const unsigned ioctls[] = {FIONREAD, FIONBIO};
+    static const unsigned fcntls[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC};
+    static const unsigned levels[] = {SOL_SOCKET, IPPROTO_TCP, IPPROTO_IP, IPPROTO_IPV6};
+    const struct scmp_arg_cmp not_executable = masked(2, PROT_EXEC, 0);
+    const struct scmp_arg_cmp no_address = masked(4, UINT64_MAX, 0);
+    const struct scmp_arg_cmp own_process = masked(0, LOWER_HALF, (uint64_t)getpid());
+    const struct {
+        int call;
+        const struct scmp_arg_cmp *condition;
+    } others[] = {
+        {SCMP_SYS(mmap), &not_executable},
+        {SCMP_SYS(mmap2), &not_executable},
+        {SCMP_SYS(mprotect), &not_executable},
+        {SCMP_SYS(sendto), &no_address},  /* as send(2) calls it: only to the connected peer */
+        {SCMP_SYS(tgkill), &own_process}, /* abort(3) */
+    };
+    int r = add_with(ctx, SCMP_SYS(ioctl), ioctls, sizeof ioctls / sizeof ioctls[0]);
     if (r == 0)
-        r = add_with(ctx, SCMP_SYS(fcntl), 1, fcntls, sizeof fcntls / sizeof fcntls[0]);
+        r = add_with(ctx, SCMP_SYS(fcntl), fcntls, sizeof fcntls / sizeof fcntls[0]);
     if (r == 0)
-        r = add_with(ctx, SCMP_SYS(fcntl64), 1, fcntls, sizeof fcntls / sizeof fcntls[0]);
+        r = add_with(ctx, SCMP_SYS(fcntl64), fcntls, sizeof fcntls / sizeof fcntls[0]);
     if (r == 0)
-        r = add_with(ctx, SCMP_SYS(setsockopt), 1, levels, sizeof levels / sizeof levels[0]);
-    if (r == 0)
-        r = add(ctx, SCMP_SYS(mmap), 1, &not_executable);
-    if (r == 0)
-        r = add(ctx, SCMP_SYS(mmap2), 1, &not_executable);
-    if (r == 0)
-        r = add(ctx, SCMP_SYS(mprotect), 1, &not_executable);
-    /* Only to the peer that the descriptor is connected to: send(2) passes no address. */
-    if (r == 0)
-        r = add(ctx, SCMP_SYS(sendto), 1, &no_address);
-    /* abort(3) signals its own process. */
-    if (r == 0)
-        r = add(ctx, SCMP_SYS(tgkill), 1, &own_process);
+        r = add_with(ctx, SCMP_SYS(setsockopt), levels, sizeof levels / sizeof levels[0]);
+    for (size_t i = 0; r == 0 && i < sizeof others / sizeof others[0]; i++)
+        r = add(ctx, others[i].call, 1, others[i].condition);
     return r;
 }
 

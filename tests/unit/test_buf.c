@@ -38,7 +38,9 @@ static void a_huge_count_is_refused(void **state)
     buf_init(&b, SIZE_MAX);
     assert_int_equal(buf_append_str(&b, "x"), 0);
     assert_int_equal(buf_reserve(&b, SIZE_MAX, &at), -ENOBUFS);
+#ifndef MULTISSH_SANITIZED /* whose malloc ends the process instead */
     assert_int_equal(buf_reserve(&b, SIZE_MAX / 2 - 1, &at), -ENOMEM);
+#endif
     assert_string_equal(buf_str(&b), "x");
     buf_release(&b);
 }
