@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from conftest import need
-from kit.parts import ME, SLOW, Agent, Sshd, User, keygen
+from kit.parts import ME, SLOW, Agent, Sshd, keygen
 from kit.wait import free_port, listening, wait_for
 
 MIB = 1 << 20

@@ -494,7 +494,6 @@ def test_a_flipped_bit(bench, web01, alice, hub, others):
         session = user.jump_popen("web01", "echo up; cat")
         assert session.stdout.readline() == b"up\n"
         wire.flip.set()
-        mark = hub.mark()
         session.stdin.write(b"spoilt\n")
         out, _ = session.communicate(timeout=20)
         assert session.returncode == 255 and b"spoilt" not in out
