@@ -78,8 +78,6 @@ int stream_attach(struct stream *s, uint32_t epoch, uint64_t now)
     frame_decoder_init(&k->decoder);
     frame_resume_encode(&resume, k->own_resume);
     conn_queue(k, frame, frame_put(frame, FRAME_RESUME, k->own_resume, FRAME_RESUME_SIZE));
-    if (s->dials && s->next_epoch <= epoch)
-        s->next_epoch = (uint64_t)epoch + 1;
     stream_conn_make_room(s);
     return c;
 }
