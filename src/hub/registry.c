@@ -3,6 +3,7 @@
 #include "hub/registry_internal.h"
 
 #include "base/log.h"
+#include "hub/describe.h"
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -292,8 +293,8 @@ void registry_gone(struct registry *r, struct link *link, const char *reason, in
     }
     registry_detach(r, m);
     m->since_s = now_s;
-    snprintf(m->reason, sizeof m->reason, "%s",
-             reason == NULL || *reason == '\0' ? "connection closed" : reason);
+    describe_clean(reason == NULL || *reason == '\0' ? "connection closed" : reason, m->reason,
+                   sizeof m->reason);
     store_lease_seen(r->store, m->name, now_s, m->reason);
 }
 
