@@ -31,18 +31,17 @@ def pytest_collection_modifyitems(config, items):
 def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
-    bench = getattr(item, "_bench", None)
+    bench = item.funcargs.get("bench") if hasattr(item, "funcargs") else None
     if bench is not None and report.failed:
         report.sections.append(("what the processes wrote", bench.logs()))
 
 
-@pytest.fixture
-def bench(request):
+def run_bench(request, shared):
     missing = [name for name in ("multissh-hub", "multissh-agent", "multissh-front") if not (BUILD / name).exists()]
     if missing and not request.node.get_closest_marker("no_programs"):
         pytest.fail(f"not built in {BUILD}: {', '.join(missing)}; build with make, or say where with MULTISSH_BUILD")
     bench = Bench()
-    request.node._bench = bench
+    bench.shared = shared
     yield bench
     complaints = bench.close()
     logs = bench.logs()
@@ -55,38 +54,62 @@ def bench(request):
         pytest.fail("\n".join(complaints), pytrace=False)
 
 
-@pytest.fixture
-def hub(bench):
-    return Hub(bench)
+def setup(scope, *hub_flags):
+    """The usual world: a hub, alice who may use every machine, an admin, and web01, whose sshd lets alice in. For one test, or (scope "module") for a
+    whole file whose tests leave it as it was: bench, hub, alice, admin, sshd, web01 = setup("module")."""
+
+    @pytest.fixture(scope=scope)
+    def bench(request):
+        yield from run_bench(request, scope != "function")
+
+    @pytest.fixture(scope=scope)
+    def hub(bench):
+        return Hub(bench, *hub_flags)
+
+    @pytest.fixture(scope=scope)
+    def alice(bench, hub):
+        user = User(bench, "alice").knows(hub)
+        hub.add_user(user, 'machines="*"')
+        bench.users.append(user)
+        return user
+
+    @pytest.fixture(scope=scope)
+    def admin(bench, hub):
+        user = User(bench, "root-of-hub").knows(hub)
+        hub.add_user(user, "admin")
+        return user
+
+    @pytest.fixture(scope=scope)
+    def sshd(bench):
+        return Sshd(bench)
+
+    @pytest.fixture(scope=scope)
+    def web01(bench, hub, sshd, alice):
+        sshd.allow(alice)
+        agent = Agent(bench, hub, "web01", ssh=sshd)
+        agent.sshd = sshd
+        return agent
+
+    return bench, hub, alice, admin, sshd, web01
 
 
-@pytest.fixture
-def alice(bench, hub):
-    """A user who may use every machine."""
-    user = User(bench, "alice").knows(hub)
-    hub.add_user(user, 'machines="*"')
-    return user
+bench, hub, alice, admin, sshd, web01 = setup("function")
 
 
-@pytest.fixture
-def admin(bench, hub):
-    user = User(bench, "root-of-hub").knows(hub)
-    hub.add_user(user, "admin")
-    return user
-
-
-@pytest.fixture
-def sshd(bench):
-    return Sshd(bench)
-
-
-@pytest.fixture
-def web01(bench, hub, sshd, alice):
-    """The machine web01, whose own sshd lets alice in."""
-    sshd.allow(alice)
-    agent = Agent(bench, hub, "web01", ssh=sshd)
-    agent.sshd = sshd
-    return agent
+@pytest.fixture(autouse=True)
+def tidy(request):
+    """After a test in a shared world: what it started is ended, and what broke is told with its name."""
+    bench = request.getfixturevalue("bench") if "bench" in request.fixturenames else None
+    if bench is None or not bench.shared:
+        yield
+        return
+    mark = bench.mark()
+    yield
+    complaints = bench.close(mark)
+    for user in bench.users:
+        user.knows(user.hub)
+    if complaints:
+        pytest.fail("\n".join(complaints), pytrace=False)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import struct
 import time
 
 import pytest
+from conftest import setup
 from kit import proc
 from kit.parts import Agent, Hub, User
 from kit.wait import wait_for
@@ -42,15 +43,13 @@ class Witness:
 
 @pytest.fixture
 def witness(web01, alice, hub):
-    """The tests about the hub's door run with a short grace, so that they need not wait a minute."""
     witness = Witness(web01, alice, hub)
     yield witness
     witness.check()
 
 
-@pytest.fixture
-def hub(bench):
-    return Hub(bench, "--login-grace", "3s", "--log-level", "debug")
+# A short grace, so that the tests need not wait a minute.
+bench, hub, alice, admin, sshd, web01 = setup("module", "--login-grace", "3s", "--log-level", "debug")
 
 
 def client_hello(alpn=CONTROL):

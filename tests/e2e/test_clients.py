@@ -3,9 +3,10 @@ import asyncio
 import subprocess
 
 import pytest
-from conftest import need
+from conftest import need, setup
 from kit.parts import ME, Hub
 
+bench, hub, alice, admin, sshd, web01 = setup("module")
 HELLO = "Here are all available localServers:\nweb01\n"
 
 
@@ -121,10 +122,10 @@ def test_key_kinds(bench, hub, kind, bits):
 
 
 @pytest.mark.parametrize("option", [
-    "Ciphers=aes128-ctr", "Ciphers=aes256-gcm@openssh.com", "Ciphers=chacha20-poly1305@openssh.com", "KexAlgorithms=ecdh-sha2-nistp256",
+    "KexAlgorithms=^sntrup761x25519-sha512@openssh.com,curve25519-sha256", "Ciphers=aes128-ctr", "Ciphers=aes256-gcm@openssh.com", "Ciphers=chacha20-poly1305@openssh.com", "KexAlgorithms=ecdh-sha2-nistp256",
     "KexAlgorithms=curve25519-sha256", "MACs=hmac-sha2-256", "Compression=yes"])
 def test_algorithms(web01, alice, option):
-    """Each is offered, or (compression) quietly not used."""
+    """Each is offered, or (compression) quietly not used. The first is the client's own choice."""
     alice.knows(alice.hub, extra_hub=[option.replace("=", " ", 1)] + (["Ciphers aes128-ctr"] if "MACs" in option else []))
     done = alice.jump("web01", "cat", input=b"x" * 1000000)
     assert done.ok().raw == b"x" * 1000000

@@ -10,6 +10,7 @@ import time
 
 import paramiko
 import pytest
+from conftest import setup
 from kit import proc
 from kit.parts import ME, SLOW, Agent, Hub, User
 from kit.wait import free_port, wait_for
@@ -17,6 +18,7 @@ from kit.wire import closed_within, connect, send_quietly
 from paramiko.common import (MSG_CHANNEL_DATA, MSG_CHANNEL_OPEN, MSG_CHANNEL_REQUEST, MSG_CHANNEL_WINDOW_ADJUST, MSG_GLOBAL_REQUEST,
                              MSG_SERVICE_REQUEST, MSG_USERAUTH_REQUEST)
 
+bench, hub, alice, admin, sshd, web01 = setup("module")
 FRONT_MEMORY_MAX = (40 if SLOW == 1 else 400) * 1024  # KiB
 
 

@@ -31,8 +31,9 @@ class Bench:
         self.procs = []
         self.closers = []
         self.late_closers = []
+        self.users = []
+        self.shared = False
         self._numbers = itertools.count(1)
-        self.complaints_expected = False
 
     def number(self):
         return next(self._numbers)
@@ -69,27 +70,37 @@ class Bench:
     def start(self, name, *argv, **options):
         return proc.Proc(self, name, argv, **options)
 
-    def close(self):
-        """Ends everything; returns what is wrong with how the processes ended."""
+    def mark(self):
+        """For close: what there is already."""
+        return len(self.procs), len(self.closers), len(self.late_closers)
+
+    def close(self, mark=None):
+        """Ends everything (since the mark); returns what is wrong with how the processes ended, or run so far."""
+        first_proc, first_closer, first_late = mark or (0, 0, 0)
         complaints = []
-        for closer in reversed(self.closers):
+        for closer in reversed(self.closers[first_closer:]):
             try:
                 closer()
             except Exception as error:  # everything else must still be ended
                 complaints.append(f"at the end: {error}")
-        for running in reversed(self.procs):
+        for running in reversed(self.procs[first_proc:]):
             if running.running():
                 try:
                     running.stop(15)
                 except AssertionError as error:
                     complaints.append(str(error))
-        complaints += self._orphans()
-        for closer in reversed(self.late_closers):
+        if mark is None:
+            complaints += self._orphans()
+        for closer in reversed(self.late_closers[first_late:]):
             closer()
-        for ended in self.procs:
-            complaint = ended.complaint()
+        for process in self.procs:
+            complaint = process.complaint()
             if complaint:
                 complaints.append(complaint)
+            elif mark and self.procs.index(process) < first_proc and not process.running():
+                complaints.append(f"{process.name}, which all tests of the file share, ended with {process.popen.returncode}:\n{process.log()[-3000:]}")
+        if mark:
+            del self.procs[first_proc:], self.closers[first_closer:], self.late_closers[first_late:]
         return complaints
 
     def _orphans(self):

@@ -69,7 +69,7 @@ class Proc:
         self.argv = [str(a) for a in argv]
         if netns is not None:
             self.argv = ["ip", "netns", "exec", netns.full] + self.argv
-        self.faults_expected = False
+        self.told = False
         with open(self.log_path, "wb") as log:
             self.popen = subprocess.Popen(
                 self.argv, stdin=stdin, stdout=log, stderr=subprocess.STDOUT, env=bench.env(env), cwd=cwd or bench.root,
@@ -125,13 +125,17 @@ class Proc:
         self.popen.wait()
 
     def complaint(self):
-        """What is wrong with how it ran, or None."""
+        """What is wrong with how it ran, or None. Told once."""
+        if self.told:
+            return None
+        self.told = True
         text = self.log()
         found = FAULTS.search(text)
         if found:
             return f"{self.name}: {found.group(0)}:\n{text[max(0, found.start() - 500):found.start() + 6000]}"
         if self.popen.returncode is not None and self.popen.returncode < 0 and -self.popen.returncode in CRASHES:
             return f"{self.name} was ended by signal {-self.popen.returncode}:\n{text[-4000:]}"
+        self.told = False
         return None
 
 
