@@ -1,0 +1,24 @@
+/* How long to wait before the next try to reach the hub: 1 s at least, growing to 60 s, with jitter, so that
+ * a thousand agents do not come back in the same instant. Pure: the caller brings the random number. */
+#ifndef MULTISSH_AGENT_BACKOFF_H
+#define MULTISSH_AGENT_BACKOFF_H
+
+#include <stdint.h>
+
+#define BACKOFF_MIN_MS 1000u
+#define BACKOFF_MAX_MS 60000u
+
+/* Zero-initialise. */
+struct backoff {
+    unsigned step;
+};
+
+/* It worked: the next wait is a short one again. */
+void backoff_reset(struct backoff *b);
+/* The next wait in ms: within the upper half of 2 s, 4 s, 8 s … 60 s. */
+uint32_t backoff_next(struct backoff *b, uint32_t random);
+/* What the hub asked for, so that not everybody does it at once: wanted_ms and up to a quarter more, within
+ * [BACKOFF_MIN_MS / 4, 1 h and a quarter]. */
+uint32_t backoff_wanted(uint64_t wanted_ms, uint32_t random);
+
+#endif

@@ -1,0 +1,411 @@
+/* TCP connections out.
+ *
+ * One attempt (a socket on its way) at a time; an attempt that is given up closes itself and knows its dialer
+ * no more. */
+#include "agent/dialer.h"
+
+#include "agent/loopback.h"
+#include "base/crypto.h"
+#include "base/log.h"
+#include "base/names.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct attempt {
+    struct dialer *owner; /* NULL: given up */
+    uv_tcp_t *tcp;
+    uv_connect_t connect;
+    uv_write_t write;
+    struct buf request;
+    struct proxy_answer answer;
+    char read_at[1024];
+    bool bound, connected, written, open; /* written: the request; open: the proxy said yes */
+};
+
+struct lookup {
+    uv_getaddrinfo_t req;
+    struct dialer *owner;
+};
+
+struct dialer {
+    uv_loop_t *loop;
+    uv_timer_t timer;
+    struct addr_hostport to;
+    struct proxy proxy;
+    char bind_user[NAMES_USER_MAX + 1];
+    dialer_fn *fn;
+    void *arg;
+    bool resolved, no_bind;
+    struct sockaddr_storage address[DIALER_ADDRESSES_MAX];
+    size_t n, at; /* at: the next to be tried */
+    struct lookup *lookup;
+    struct attempt *attempt;
+    int status;
+    struct errmsg words;
+};
+
+static void try_next(struct dialer *d);
+
+static const struct addr_hostport *first_hop(const struct dialer *d)
+{
+    return d->proxy.on ? &d->proxy.at : &d->to;
+}
+
+/* --- attempts --- */
+
+static void attempt_closed(uv_handle_t *handle)
+{
+    struct attempt *a = handle->data;
+    buf_wipe(&a->request);
+    free(a->tcp);
+    free(a);
+}
+
+static void attempt_drop(struct dialer *d)
+{
+    struct attempt *a = d->attempt;
+    if (a == NULL)
+        return;
+    d->attempt = NULL;
+    a->owner = NULL;
+    uv_close((uv_handle_t *)a->tcp, attempt_closed);
+}
+
+static void on_deferred(uv_timer_t *timer)
+{
+    struct dialer *d = timer->data;
+    try_next(d);
+}
+
+static void on_failed(uv_timer_t *timer)
+{
+    struct dialer *d = timer->data;
+    d->fn(d->arg, d->status, NULL, d->words.text);
+}
+
+/* This address is no good: the next one, in a turn of its own. */
+static void attempt_failed(struct dialer *d, int status, const char *words)
+{
+    char where[320], ip[64];
+    const struct sockaddr *sa = (const struct sockaddr *)&d->address[d->at - 1];
+    attempt_drop(d);
+    addr_format(first_hop(d), 0, where, sizeof where);
+    addr_ip(sa, ip, sizeof ip);
+    d->status = status;
+    bool name = strcmp(ip, first_hop(d)->host) != 0;
+    errmsg_set(&d->words, 0, "%s%s%s%s%s: %s", d->proxy.on ? "proxy " : "", where, name ? " (" : "",
+               name ? ip : "", name ? ")" : "", words);
+    log_debug("dial: %s", d->words.text);
+    uv_timer_start(&d->timer, on_deferred, 0, 0);
+}
+
+static void attempt_done(struct dialer *d)
+{
+    struct attempt *a = d->attempt;
+    uv_tcp_t *tcp = a->tcp;
+    d->attempt = NULL;
+    uv_timer_stop(&d->timer);
+    buf_wipe(&a->request);
+    free(a); /* its requests are over, and the handle changes hands */
+    tcp->data = NULL;
+    d->fn(d->arg, 0, tcp, "");
+}
+
+/* --- through a proxy --- */
+
+static void on_proxy_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    struct attempt *a = handle->data;
+    (void)suggested;
+    *buf = uv_buf_init(a->read_at, sizeof a->read_at);
+}
+
+static void on_proxy_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct attempt *a = stream->data;
+    struct dialer *d = a->owner;
+    struct errmsg err;
+    size_t used = 0;
+    if (d == NULL || n == 0)
+        return;
+    if (n < 0) {
+        attempt_failed(d, (int)n,
+                       n == UV_EOF ? "closed the connection without an answer" : uv_strerror((int)n));
+        return;
+    }
+    int r = proxy_answer_feed(&a->answer, buf->base, (size_t)n, &used, &err);
+    if (r == 0)
+        return;
+    if (r > 0 && used < (size_t)n)
+        r = errmsg_set(&err, -EPROTO, "the proxy sent more than an answer");
+    if (r < 0) {
+        attempt_failed(d, r, err.text);
+        return;
+    }
+    uv_read_stop(stream);
+    a->open = true;
+    if (a->written) /* else libuv still holds the request */
+        attempt_done(d);
+}
+
+static void on_proxy_written(uv_write_t *req, int status)
+{
+    struct attempt *a = req->data;
+    if (a->owner == NULL)
+        return;
+    a->written = true;
+    if (status < 0)
+        attempt_failed(a->owner, status, uv_strerror(status));
+    else if (a->open)
+        attempt_done(a->owner);
+}
+
+static void on_timeout(uv_timer_t *timer)
+{
+    struct dialer *d = timer->data;
+    attempt_failed(d, UV_ETIMEDOUT,
+                   d->attempt->connected ? "no answer from the proxy"
+                                         : "timed out: no answer to the connection");
+}
+
+static void proxy_begin(struct dialer *d, struct attempt *a)
+{
+    buf_init(&a->request, 4096);
+    int r = proxy_request(&d->proxy, &d->to, &a->request);
+    if (r == 0)
+        r = uv_read_start((uv_stream_t *)a->tcp, on_proxy_alloc, on_proxy_read);
+    if (r == 0) {
+        uv_buf_t out = uv_buf_init((char *)(uintptr_t)buf_data(&a->request), (unsigned)buf_len(&a->request));
+        a->write.data = a;
+        r = uv_write(&a->write, (uv_stream_t *)a->tcp, &out, 1, on_proxy_written);
+    }
+    if (r != 0) {
+        attempt_failed(d, r, uv_strerror(r));
+        return;
+    }
+    uv_timer_start(&d->timer, on_timeout, DIALER_DNS_TIMEOUT_MS, 0);
+}
+
+/* --- connecting --- */
+
+static void on_connected(uv_connect_t *req, int status)
+{
+    struct attempt *a = req->data;
+    struct dialer *d = a->owner;
+    if (d == NULL)
+        return;
+    if (status < 0 && a->bound && status != UV_ECONNREFUSED && status != UV_ETIMEDOUT) {
+        d->no_bind = true; /* that source address is not to be had here */
+        d->at--;
+        attempt_drop(d);
+        try_next(d);
+        return;
+    }
+    if (status < 0) {
+        attempt_failed(d, status, uv_strerror(status));
+        return;
+    }
+    a->connected = true;
+    uv_tcp_nodelay(a->tcp, 1);
+    if (d->proxy.on)
+        proxy_begin(d, a);
+    else
+        attempt_done(d);
+}
+
+/* Binds to the user's own loopback address where that makes sense. Returns whether it did. */
+static bool bind_source(struct dialer *d, struct attempt *a, const struct sockaddr *to)
+{
+    char ip[32];
+    struct sockaddr_in from;
+    if (d->bind_user[0] == 0 || d->no_bind || !loopback_is(to))
+        return false;
+    if (loopback_for_user(d->bind_user, ip, sizeof ip) != 0 || uv_ip4_addr(ip, 0, &from) != 0)
+        return false;
+    int r = uv_tcp_bind(a->tcp, (const struct sockaddr *)&from, 0);
+    if (r != 0)
+        log_debug("dial: cannot use the source address %s: %s", ip, uv_strerror(r));
+    return r == 0;
+}
+
+static int attempt_begin(struct dialer *d, const struct sockaddr *to)
+{
+    struct attempt *a = calloc(1, sizeof *a);
+    uv_tcp_t *tcp = calloc(1, sizeof *tcp);
+    int r = a == NULL || tcp == NULL ? UV_ENOMEM : uv_tcp_init(d->loop, tcp);
+    if (r != 0) {
+        free(a);
+        free(tcp);
+        return r;
+    }
+    a->owner = d;
+    a->tcp = tcp;
+    tcp->data = a;
+    a->connect.data = a;
+    d->attempt = a;
+    a->bound = bind_source(d, a, to);
+    r = uv_tcp_connect(&a->connect, tcp, to, on_connected);
+    if (r != 0)
+        attempt_drop(d);
+    return r;
+}
+
+static void try_next(struct dialer *d)
+{
+    if (d->at >= d->n) {
+        if (d->status == 0)
+            d->status = UV_ENOENT;
+        uv_timer_start(&d->timer, on_failed, 0, 0);
+        return;
+    }
+    const struct sockaddr *to = (const struct sockaddr *)&d->address[d->at++];
+    int r = attempt_begin(d, to);
+    if (r != 0 && d->bind_user[0] != 0 && !d->no_bind) {
+        d->no_bind = true;
+        r = attempt_begin(d, to);
+    }
+    if (r != 0)
+        attempt_failed(d, r, uv_strerror(r));
+    else
+        uv_timer_start(&d->timer, on_timeout, DIALER_TIMEOUT_MS, 0);
+}
+
+/* --- names --- */
+
+static void add_address(struct dialer *d, const struct sockaddr *sa)
+{
+    size_t size = sa->sa_family == AF_INET    ? sizeof(struct sockaddr_in)
+                  : sa->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                              : 0;
+    if (size == 0 || d->n == DIALER_ADDRESSES_MAX)
+        return;
+    memcpy(&d->address[d->n++], sa, size);
+}
+
+static void lookup_failed(struct dialer *d, int status)
+{
+    d->status = status;
+    errmsg_set(&d->words, 0, "cannot look up the name %s: %s", first_hop(d)->host, uv_strerror(status));
+    uv_timer_start(&d->timer, on_failed, 0, 0);
+}
+
+static void on_looked_up(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
+{
+    struct lookup *l = req->data;
+    struct dialer *d = l->owner;
+    free(l);
+    if (d != NULL) {
+        d->lookup = NULL;
+        uv_timer_stop(&d->timer);
+        for (const struct addrinfo *i = status == 0 ? list : NULL; i != NULL; i = i->ai_next)
+            add_address(d, i->ai_addr);
+        if (d->n == 0) {
+            lookup_failed(d, status != 0 ? status : UV_EAI_NONAME);
+        } else {
+            d->resolved = true;
+            try_next(d);
+        }
+    }
+    uv_freeaddrinfo(list);
+}
+
+static void on_lookup_timeout(uv_timer_t *timer)
+{
+    struct dialer *d = timer->data;
+    d->lookup->owner = NULL;
+    uv_cancel((uv_req_t *)&d->lookup->req);
+    d->lookup = NULL;
+    lookup_failed(d, UV_ETIMEDOUT);
+}
+
+static void lookup_begin(struct dialer *d)
+{
+    char port[8];
+    struct sockaddr_storage numeric;
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
+    const struct addr_hostport *hop = first_hop(d);
+    memset(&numeric, 0, sizeof numeric);
+    if (uv_ip4_addr(hop->host, hop->port, (struct sockaddr_in *)&numeric) == 0 ||
+        uv_ip6_addr(hop->host, hop->port, (struct sockaddr_in6 *)&numeric) == 0) {
+        add_address(d, (const struct sockaddr *)&numeric);
+        d->resolved = true;
+        uv_timer_start(&d->timer, on_deferred, 0, 0);
+        return;
+    }
+    snprintf(port, sizeof port, "%u", hop->port);
+    struct lookup *l = calloc(1, sizeof *l);
+    int r = UV_ENOMEM;
+    if (l != NULL) {
+        l->owner = d;
+        l->req.data = l;
+        r = uv_getaddrinfo(d->loop, &l->req, on_looked_up, hop->host, port, &hints);
+    }
+    if (r != 0) {
+        free(l);
+        lookup_failed(d, r);
+        return;
+    }
+    d->lookup = l;
+    uv_timer_start(&d->timer, on_lookup_timeout, DIALER_DNS_TIMEOUT_MS, 0);
+}
+
+/* --- life --- */
+
+int dialer_new(const struct dialer_config *config, dialer_fn *fn, void *arg, struct dialer **ret_d)
+{
+    struct dialer *d = calloc(1, sizeof *d);
+    if (d == NULL)
+        return -ENOMEM;
+    d->loop = config->loop;
+    d->to = config->to;
+    if (config->proxy != NULL)
+        d->proxy = *config->proxy;
+    if (config->bind_user != NULL)
+        snprintf(d->bind_user, sizeof d->bind_user, "%s", config->bind_user);
+    if (config->fixed != NULL && !d->proxy.on) {
+        add_address(d, config->fixed);
+        d->resolved = true;
+    }
+    d->fn = fn;
+    d->arg = arg;
+    uv_timer_init(d->loop, &d->timer);
+    d->timer.data = d;
+    *ret_d = d;
+    return 0;
+}
+
+void dialer_next(struct dialer *d)
+{
+    if (d->resolved)
+        uv_timer_start(&d->timer, on_deferred, 0, 0);
+    else
+        lookup_begin(d);
+}
+
+const struct sockaddr *dialer_peer(const struct dialer *d)
+{
+    return (const struct sockaddr *)&d->address[d->at > 0 ? d->at - 1 : 0];
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct dialer *d = handle->data;
+    crypto_wipe(&d->proxy, sizeof d->proxy);
+    free(d);
+}
+
+void dialer_free(struct dialer *d)
+{
+    if (d == NULL)
+        return;
+    if (d->lookup != NULL) {
+        d->lookup->owner = NULL;
+        uv_cancel((uv_req_t *)&d->lookup->req);
+        d->lookup = NULL;
+    }
+    attempt_drop(d);
+    d->fn = NULL;
+    uv_close((uv_handle_t *)&d->timer, on_timer_closed);
+}

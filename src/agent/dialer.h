@@ -1,0 +1,43 @@
+/* Opens TCP connections: asks DNS, tries one address after the other, goes through an HTTP proxy where there
+ * is one. For the control connection, streams, the machine's SSH server and probes alike. Knows nothing of
+ * what is spoken over them. */
+#ifndef MULTISSH_AGENT_DIALER_H
+#define MULTISSH_AGENT_DIALER_H
+
+#include "agent/proxy.h"
+#include "base/addr.h"
+#include <stdint.h>
+#include <uv.h>
+
+#define DIALER_TIMEOUT_MS 5000      /* for each address to connect */
+#define DIALER_DNS_TIMEOUT_MS 10000 /* for the name, and for the proxy's answer */
+#define DIALER_ADDRESSES_MAX 16     /* of one name; further ones are not tried */
+
+struct dialer_config {
+    uv_loop_t *loop;
+    struct addr_hostport to;
+    const struct sockaddr
+        *fixed; /* go to this address and ask no DNS; copied. Not used with a proxy. NULL: to is looked up */
+    const struct proxy *proxy; /* copied; NULL or !on: none */
+    const char *bind_user; /* bind to this user's loopback address where the other end is one, if it can be
+                              had; copied */
+};
+
+struct dialer;
+/* status 0: connected; *tcp is the callee's (heap: uv_close it, and free it in the close callback). Otherwise
+ * status is negative, tcp is NULL, no address is left to be tried, and words say what happened to the last
+ * one. Never called from within a call of this module. */
+typedef void dialer_fn(void *arg, int status, uv_tcp_t *tcp, const char *words);
+
+/* Begins nothing yet. Returns 0 or -ENOMEM. */
+int dialer_new(const struct dialer_config *config, dialer_fn *fn, void *arg, struct dialer **ret_d);
+/* Tries the addresses not tried yet until one connects. One call of fn follows. Not to be called before that.
+ */
+void dialer_next(struct dialer *d);
+/* The address that was tried last (a proxy's, when there is one); family 0 when there was none. Valid after
+ * fn was called, as long as d. */
+const struct sockaddr *dialer_peer(const struct dialer *d);
+/* Ends everything; no calls follow. NULL-safe; also from within fn. */
+void dialer_free(struct dialer *d);
+
+#endif

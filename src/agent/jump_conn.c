@@ -1,0 +1,434 @@
+/* The connections of a stream to the hub: opened with a preamble, plain or in TLS; several may overlap.
+ *
+ * Output goes from the stream's memory to the socket; only when a socket takes less than is there, a piece of
+ * the rest is copied and written when the socket takes it again. */
+#include "agent/jump.h"
+
+#include "agent/tls_pipe.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "stream/preamble.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define IOVS 16
+#define TLS_PENDING_MAX (128u * 1024) /* ciphertext that waits for the socket before more is made */
+#define TLS_PLAIN_MAX (160u * 1024)
+
+static void conn_free(struct jump_conn *c)
+{
+    free(c->stage);
+    free(c);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct jump_conn *c = handle->data;
+    free(handle);
+    conn_free(c);
+}
+
+/* It came to nothing. Where the way is to be found out, the next one goes the other way. */
+static void note_failure(struct jump_conn *c)
+{
+    struct jump *j = c->jump;
+    if (j->agent->opt.streams != AGENT_STREAMS_AUTO || c->proven || c->suspect)
+        return;
+    c->suspect = true;
+    j->next_tls = !c->tls;
+    if (!c->tls)
+        j->plain_failed = true;
+}
+
+void jump_conn_close(struct jump_conn *c, uint64_t now)
+{
+    struct jump *j = c->jump;
+    for (size_t i = 0; i < STREAM_CONNS; i++)
+        if (j->conns[i] == c)
+            j->conns[i] = NULL;
+    c->jump = NULL;
+    if (c->index >= 0)
+        stream_detach(j->stream, c->index, now);
+    dialer_free(c->dialer);
+    tls_pipe_free(c->pipe);
+    if (c->tcp != NULL)
+        uv_close((uv_handle_t *)c->tcp, on_closed);
+    else
+        conn_free(c);
+}
+
+/* The other side, or the network, ended it. */
+static void conn_lost(struct jump_conn *c, const char *words)
+{
+    struct jump *j = c->jump;
+    log_debug("%s: connection %u of the stream to the hub ended: %s", j->user, c->epoch, words);
+    note_failure(c);
+    jump_conn_close(c, clock_now_ms());
+    jump_turn(j);
+}
+
+/* --- sending --- */
+
+static void on_written(uv_write_t *req, int status)
+{
+    struct jump_conn *c = req->data;
+    c->writing = false;
+    c->stage_n = 0;
+    if (c->jump == NULL)
+        return;
+    if (status < 0)
+        conn_lost(c, uv_strerror(status));
+    else
+        jump_turn(c->jump);
+}
+
+/* Copies what fits of the output behind what is in the stage, and has it written when the socket takes it. */
+static int stage(struct jump_conn *c, uint64_t now)
+{
+    struct stream_iov iov[IOVS];
+    struct stream *s = c->jump->stream;
+    size_t n, taken;
+    if (c->stage == NULL) {
+        c->stage = malloc(JUMP_STAGE);
+        if (c->stage == NULL)
+            return UV_ENOMEM;
+    }
+    do {
+        taken = 0;
+        n = stream_output(s, c->index, iov, IOVS, now);
+        for (size_t i = 0; i < n && c->stage_n < JUMP_STAGE; i++) {
+            size_t part = iov[i].n < JUMP_STAGE - c->stage_n ? iov[i].n : JUMP_STAGE - c->stage_n;
+            memcpy(c->stage + c->stage_n, iov[i].data, part);
+            c->stage_n += part;
+            taken += part;
+        }
+        stream_sent(s, c->index, taken, now);
+    } while (taken > 0 && c->stage_n < JUMP_STAGE);
+    uv_buf_t out = uv_buf_init(c->stage, (unsigned)c->stage_n);
+    c->write.data = c;
+    c->writing = true;
+    int r = uv_write(&c->write, (uv_stream_t *)c->tcp, &out, 1, on_written);
+    if (r != 0)
+        c->writing = false;
+    return r;
+}
+
+/* Returns 0 or a negative code. */
+static int flush_plain(struct jump_conn *c, uint64_t now)
+{
+    struct stream_iov iov[IOVS];
+    uv_buf_t out[IOVS];
+    struct stream *s = c->jump->stream;
+    size_t n;
+    while (!c->writing && (n = stream_output(s, c->index, iov, IOVS, now)) > 0) {
+        size_t total = 0;
+        for (size_t i = 0; i < n; i++) {
+            out[i] = uv_buf_init((char *)(uintptr_t)iov[i].data, (unsigned)iov[i].n);
+            total += iov[i].n;
+        }
+        int r = uv_try_write((uv_stream_t *)c->tcp, out, (unsigned)n);
+        if (r < 0 && r != UV_EAGAIN)
+            return r;
+        if (r > 0)
+            stream_sent(s, c->index, (size_t)r, now);
+        if ((r > 0 ? (size_t)r : 0) < total) {
+            r = stage(c, now);
+            if (r != 0)
+                return r;
+        }
+    }
+    return 0;
+}
+
+static int flush_tls(struct jump_conn *c, uint64_t now)
+{
+    struct stream_iov iov[IOVS];
+    struct stream *s = c->jump->stream;
+    size_t n;
+    while (tls_pipe_pending(c->pipe) < TLS_PENDING_MAX &&
+           (n = stream_output(s, c->index, iov, IOVS, now)) > 0) {
+        size_t taken = 0;
+        for (size_t i = 0; i < n && tls_pipe_pending(c->pipe) < TLS_PENDING_MAX; i++) {
+            int r = tls_pipe_write(c->pipe, iov[i].data, iov[i].n);
+            if (r != 0)
+                return r;
+            taken += iov[i].n;
+        }
+        stream_sent(s, c->index, taken, now);
+    }
+    return 0;
+}
+
+/* What is remembered of a connection that was proven: that it got through. */
+static void note_success(struct jump_conn *c)
+{
+    struct jump *j = c->jump;
+    struct agent *a = j->agent;
+    c->proven = true;
+    j->next_tls = c->tls;
+    if (!c->tls)
+        j->plain_worked = true;
+    if (c->tls && a->opt.streams == AGENT_STREAMS_AUTO && !a->streams_tls && j->plain_failed &&
+        !j->plain_worked) {
+        a->streams_tls = true;
+        log_warn("plain streams do not get through to the hub: sessions go in TLS from now on (streams = tls "
+                 "makes it "
+                 "permanent)");
+    }
+}
+
+static void on_shutdown(uv_shutdown_t *req, int status)
+{
+    (void)req;
+    (void)status;
+}
+
+/* The stream is over and its last words are with us or with the socket. Closing over bytes that were not read
+ * would reset the connection and take them with it: so it is shut down, and closed when the other side has
+ * closed, or after a while. */
+static void say_last(struct jump_conn *c, uint64_t now)
+{
+    if (c->close_at == 0)
+        c->close_at = now + JUMP_FLUSH_MS;
+    if (c->pipe != NULL || now >= c->close_at) { /* a TLS pipe does the same by itself */
+        jump_conn_close(c, now);
+        return;
+    }
+    if (c->writing || c->shut)
+        return;
+    c->shut = true;
+    if (uv_shutdown(&c->shutdown, (uv_stream_t *)c->tcp, on_shutdown) != 0)
+        jump_conn_close(c, now);
+}
+
+void jump_conn_pump(struct jump_conn *c, uint64_t now)
+{
+    struct jump *j = c->jump;
+    if (c->index < 0) {
+        if (stream_state(j->stream) != STREAM_OPEN)
+            jump_conn_close(c, now);
+        return;
+    }
+    if (!c->proven && stream_live(j->stream) == c->index)
+        note_success(c);
+    if (!c->heard && !c->suspect && now >= c->opened_at + JUMP_RESUME_MS)
+        note_failure(c);
+    int r = c->pipe != NULL ? flush_tls(c, now) : flush_plain(c, now);
+    if (r < 0) {
+        log_debug("%s: connection %u of the stream to the hub failed: %s", j->user, c->epoch, uv_strerror(r));
+        note_failure(c);
+        jump_conn_close(c, now);
+    } else if (stream_wants_close(j->stream, c->index)) {
+        if (stream_state(j->stream) == STREAM_OPEN) /* superseded, or never proven */
+            jump_conn_close(c, now);
+        else
+            say_last(c, now);
+    }
+}
+
+uint64_t jump_conn_due(const struct jump_conn *c)
+{
+    if (c->close_at != 0)
+        return c->close_at;
+    return c->index >= 0 && !c->heard && !c->suspect ? c->opened_at + JUMP_RESUME_MS : UINT64_MAX;
+}
+
+/* --- receiving --- */
+
+static void take(struct jump_conn *c, const void *data, size_t n)
+{
+    struct jump *j = c->jump;
+    uint64_t now = clock_now_ms();
+    if (c->close_at != 0)
+        return;
+    int r = stream_input(j->stream, c->index, data, n, now);
+    if (r != 0) {
+        c->index = -1; /* the stream has let go of it */
+        conn_lost(c, "what came on it is not fit");
+        return;
+    }
+    c->heard = true;
+    jump_turn(j);
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    struct jump_conn *c = handle->data;
+    (void)suggested;
+    *buf = c->jump != NULL ? uv_buf_init(c->jump->agent->scratch, AGENT_SCRATCH) : uv_buf_init(NULL, 0);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct jump_conn *c = stream->data;
+    if (n == 0 || c->jump == NULL)
+        return;
+    if (n < 0)
+        conn_lost(c, n == UV_EOF ? "closed by the other side" : uv_strerror((int)n));
+    else
+        take(c, buf->base, (size_t)n);
+}
+
+/* --- opening --- */
+
+/* The way is open: announces it to the stream. Returns the preamble's length in text, or a negative code. */
+static int attach(struct jump_conn *c, char *text, size_t size, uint64_t now)
+{
+    struct jump *j = c->jump;
+    struct preamble p = {.edge = 'b', .epoch = c->epoch};
+    memcpy(p.ticket, j->ticket, sizeof p.ticket);
+    int n = preamble_format(&p, text, size);
+    int r = n < 0 ? n : stream_attach(j->stream, c->epoch, now);
+    crypto_wipe(&p, sizeof p);
+    if (r < 0)
+        return r;
+    c->index = r;
+    c->opened_at = now;
+    j->hub_reached = true;
+    jump_answer(j);
+    return n;
+}
+
+static void opened_plain(struct jump_conn *c)
+{
+    uint64_t now = clock_now_ms();
+    struct jump *j = c->jump;
+    c->stage = malloc(JUMP_STAGE);
+    int n = c->stage != NULL ? attach(c, c->stage, JUMP_STAGE, now) : UV_ENOMEM;
+    if (n >= 0) {
+        c->stage_n = (size_t)n;
+        n = stage(c, now);
+    }
+    if (n == 0)
+        n = uv_read_start((uv_stream_t *)c->tcp, on_alloc, on_read);
+    if (n < 0)
+        jump_conn_close(c, now);
+    jump_turn(j);
+}
+
+static void on_tls_ready(void *arg)
+{
+    struct jump_conn *c = arg;
+    struct jump *j = c->jump;
+    char text[PREAMBLE_MAX + 1];
+    uint64_t now = clock_now_ms();
+    int n = attach(c, text, sizeof text, now);
+    if (n > 0)
+        n = tls_pipe_write(c->pipe, text, (size_t)n);
+    crypto_wipe(text, sizeof text);
+    if (n < 0)
+        jump_conn_close(c, now);
+    jump_turn(j);
+}
+
+static void on_tls_input(void *arg, struct buf *plain)
+{
+    struct jump_conn *c = arg;
+    size_t n = buf_len(plain);
+    if (c->index >= 0)
+        take(c, buf_data(plain), n);
+    buf_consume(plain, n);
+}
+
+static void on_tls_drained(void *arg)
+{
+    struct jump_conn *c = arg;
+    jump_turn(c->jump);
+}
+
+/* A stream that cannot be had before the answer is told to the user. */
+static void open_failed(struct jump_conn *c, const char *words)
+{
+    struct jump *j = c->jump;
+    jump_conn_close(c, clock_now_ms());
+    bool others = false;
+    for (size_t i = 0; i < STREAM_CONNS; i++)
+        others = others || j->conns[i] != NULL;
+    if (!j->hub_reached && !j->answered && !others)
+        jump_fail(j, "hub-unreachable", "the machine cannot open a second connection to the hub: %s", words);
+    else
+        jump_turn(j);
+}
+
+static void on_tls_ended(void *arg, int status, const char *words)
+{
+    struct jump_conn *c = arg;
+    (void)status;
+    if (c->index >= 0) {
+        conn_lost(c, words);
+        return;
+    }
+    note_failure(c);
+    open_failed(c, words);
+}
+
+static const struct tls_pipe_calls tls_calls = {
+    .ready = on_tls_ready, .input = on_tls_input, .drained = on_tls_drained, .ended = on_tls_ended};
+
+static void on_dialed(void *arg, int status, uv_tcp_t *tcp, const char *words)
+{
+    struct jump_conn *c = arg;
+    struct session_trust trust;
+    char host[sizeof c->jump->to.host];
+    if (status != 0) {
+        open_failed(c, words);
+        return;
+    }
+    dialer_free(c->dialer);
+    c->dialer = NULL;
+    if (!c->tls) {
+        c->tcp = tcp;
+        tcp->data = c;
+        opened_plain(c);
+        return;
+    }
+    memcpy(host, c->jump->elsewhere ? c->jump->to.host : c->jump->agent->hub.to.host, sizeof host);
+    agent_trust(c->jump->agent, host, &trust);
+    int r = tls_pipe_new(tcp, c->jump->agent->stream_ctx, TLS_ALPN_STREAM, &trust, TLS_PLAIN_MAX, &tls_calls,
+                         c, &c->pipe);
+    if (r != 0) {
+        uv_close((uv_handle_t *)tcp, (uv_close_cb)free);
+        open_failed(c, strerror(-r));
+    }
+}
+
+/* A place for one more; when all are taken, that of the oldest one that is still being opened. */
+static struct jump_conn **place(struct jump *j, uint64_t now)
+{
+    struct jump_conn **oldest = NULL;
+    for (size_t i = 0; i < STREAM_CONNS; i++) {
+        if (j->conns[i] == NULL)
+            return &j->conns[i];
+        if (j->conns[i]->index < 0 && (oldest == NULL || j->conns[i]->epoch < (*oldest)->epoch))
+            oldest = &j->conns[i];
+    }
+    if (oldest != NULL)
+        jump_conn_close(*oldest, now);
+    return oldest;
+}
+
+void jump_conn_dial(struct jump *j, uint32_t epoch, uint64_t now)
+{
+    struct agent *a = j->agent;
+    struct proxy proxy;
+    struct jump_conn **at = place(j, now), *c;
+    struct dialer_config config = {.loop = a->loop, .proxy = &proxy, .to = j->elsewhere ? j->to : a->hub.to};
+    if (at == NULL || (c = calloc(1, sizeof *c)) == NULL)
+        return; /* the stream will want another one */
+    if (!j->elsewhere && a->hub.at.ss_family != 0)
+        config.fixed = (const struct sockaddr *)&a->hub.at;
+    c->jump = j;
+    c->index = -1;
+    c->epoch = epoch;
+    c->tls = a->opt.streams == AGENT_STREAMS_TLS || (a->opt.streams == AGENT_STREAMS_AUTO && j->next_tls);
+    int r = agent_proxy(a, config.to.host, &proxy, NULL);
+    if (r == 0)
+        r = dialer_new(&config, on_dialed, c, &c->dialer);
+    crypto_wipe(&proxy, sizeof proxy);
+    if (r != 0) {
+        conn_free(c);
+        return;
+    }
+    *at = c;
+    dialer_next(c->dialer);
+}

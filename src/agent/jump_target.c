@@ -1,0 +1,260 @@
+/* The SSH server's side of a jump: connecting from the user's own loopback address, the banner, and then
+ * bytes both ways with half-close. What it sends is read straight into the stream's memory. */
+#include "agent/jump.h"
+
+#include "agent/probe.h"
+#include "agent/target.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define READ_SIZE 65536
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct jump *j = handle->data;
+    free(handle);
+    j->open--;
+    jump_unref(j);
+}
+
+void jump_target_close(struct jump *j)
+{
+    struct jump_target *t = &j->target;
+    dialer_free(t->dialer);
+    t->dialer = NULL;
+    if (t->tcp != NULL)
+        uv_close((uv_handle_t *)t->tcp, on_closed);
+    t->tcp = NULL;
+}
+
+static void set_broken(struct jump_target *t)
+{
+    if (!t->broken)
+        t->broken_at = clock_now_ms();
+    t->broken = true;
+}
+
+uint64_t jump_target_due(const struct jump *j)
+{
+    return j->target.broken && stream_state(j->stream) == STREAM_OPEN ? j->target.broken_at + JUMP_LINGER_MS
+                                                                      : UINT64_MAX;
+}
+
+/* --- from the stream to the server --- */
+
+static void on_written(uv_write_t *req, int status)
+{
+    struct jump *j = req->data;
+    struct jump_target *t = &j->target;
+    t->writing = false;
+    if (j->over || t->tcp == NULL)
+        return;
+    if (status < 0)
+        set_broken(t);
+    else
+        stream_sink_consumed(j->stream, t->stage_n);
+    jump_turn(j);
+}
+
+/* The socket did not take all: a copy of the next piece waits for it. The piece counts as delivered when it
+ * was taken. */
+static int stage(struct jump *j, const uint8_t *at, size_t n)
+{
+    struct jump_target *t = &j->target;
+    if (t->stage == NULL)
+        t->stage = malloc(JUMP_STAGE);
+    if (t->stage == NULL)
+        return UV_ENOMEM;
+    t->stage_n = n < JUMP_STAGE ? n : JUMP_STAGE;
+    memcpy(t->stage, at, t->stage_n);
+    uv_buf_t out = uv_buf_init(t->stage, (unsigned)t->stage_n);
+    t->write.data = j;
+    t->writing = true;
+    int r = uv_write(&t->write, (uv_stream_t *)t->tcp, &out, 1, on_written);
+    if (r != 0)
+        t->writing = false;
+    return r;
+}
+
+static void write_sink(struct jump *j)
+{
+    struct jump_target *t = &j->target;
+    const uint8_t *at;
+    size_t n;
+    while (!t->writing && !t->broken && (n = stream_sink_peek(j->stream, &at)) > 0) {
+        uv_buf_t out = uv_buf_init((char *)(uintptr_t)at, (unsigned)n);
+        int r = uv_try_write((uv_stream_t *)t->tcp, &out, 1);
+        size_t taken = r > 0 ? (size_t)r : 0;
+        if (r == UV_EAGAIN || r >= 0)
+            r = taken < n ? stage(j, at + taken, n - taken) : 0;
+        if (taken > 0)
+            stream_sink_consumed(j->stream, taken);
+        if (r < 0)
+            set_broken(t);
+    }
+    while (t->broken && !t->writing && (n = stream_sink_peek(j->stream, &at)) > 0)
+        stream_sink_consumed(j->stream, n);
+}
+
+static void on_shutdown(uv_shutdown_t *req, int status)
+{
+    (void)req;
+    (void)status;
+}
+
+static void write_eof(struct jump *j)
+{
+    struct jump_target *t = &j->target;
+    if (t->shut || t->writing || !stream_sink_eof(j->stream))
+        return;
+    t->shut = true;
+    if (!t->broken && uv_shutdown(&t->shutdown, (uv_stream_t *)t->tcp, on_shutdown) != 0)
+        set_broken(t);
+    stream_sink_eof_delivered(j->stream);
+}
+
+/* --- from the server to the stream --- */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    struct jump *j = handle->data;
+    uint8_t *at = NULL;
+    size_t n = 0;
+    (void)suggested;
+    if (j->over || stream_source_reserve(j->stream, READ_SIZE, &at, &n) != 0)
+        n = 0;
+    *buf = uv_buf_init((char *)at, (unsigned)n);
+}
+
+static void read_end(struct jump *j, int status)
+{
+    struct jump_target *t = &j->target;
+    if (!t->ready) {
+        (void)banner_end(&t->banner);
+        probe_soon(j->agent->probe);
+        if (t->banner.first[0] != 0)
+            jump_fail(j, "not-ssh", "what answers at %s of the machine said \"%s\" and closed the connection",
+                      j->agent->opt.ssh, t->banner.first);
+        else
+            jump_fail(j, "not-ssh",
+                      "the SSH server at %s of the machine closed the connection without a word",
+                      j->agent->opt.ssh);
+        return;
+    }
+    uv_read_stop((uv_stream_t *)t->tcp);
+    t->reading = false;
+    t->read_ended = true;
+    if (status != UV_EOF)
+        set_broken(t);
+    stream_source_eof(j->stream);
+    jump_turn(j);
+}
+
+/* Returns false when it turned out that no SSH server is there. */
+static bool take_banner(struct jump *j, const char *data, size_t n)
+{
+    struct jump_target *t = &j->target;
+    enum banner_verdict verdict = banner_feed(&t->banner, data, n);
+    if (verdict == BANNER_NOT_SSH) {
+        probe_soon(j->agent->probe);
+        jump_fail(j, "not-ssh", "what answers at %s of the machine is no SSH server: it said \"%s\"",
+                  j->agent->opt.ssh, t->banner.first);
+        return false;
+    }
+    if (verdict == BANNER_SSH) {
+        t->ready = true;
+        jump_answer(j);
+    }
+    return true;
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct jump *j = stream->data;
+    struct jump_target *t = &j->target;
+    if (n == 0 || j->over || t->tcp == NULL)
+        return;
+    if (n ==
+        UV_ENOBUFS) { /* no room: jump_turn reads on when there is some, unless memory is what is missing */
+        uv_read_stop(stream);
+        t->reading = false;
+        if (stream_source_room(j->stream) > 0)
+            stream_reset(j->stream, STREAM_CODE_MEMORY, "the machine's agent is out of memory");
+        jump_turn(j);
+        return;
+    }
+    if (n < 0) {
+        read_end(j, (int)n);
+        return;
+    }
+    stream_source_commit(j->stream, (size_t)n);
+    if (!t->ready && !take_banner(j, buf->base, (size_t)n))
+        return;
+    jump_turn(j);
+}
+
+/* Reads while there is room. A full window stops it, and some room is awaited before it goes on. */
+static void set_reading(struct jump *j)
+{
+    struct jump_target *t = &j->target;
+    size_t room = stream_source_room(j->stream);
+    if (t->read_ended)
+        return;
+    if (t->reading && room == 0) {
+        uv_read_stop((uv_stream_t *)t->tcp);
+        t->reading = false;
+    } else if (!t->reading && room >= STREAM_WINDOW_MIN) {
+        t->reading = uv_read_start((uv_stream_t *)t->tcp, on_alloc, on_read) == 0;
+    }
+}
+
+void jump_target_pump(struct jump *j)
+{
+    struct jump_target *t = &j->target;
+    if (t->tcp == NULL)
+        return;
+    if (t->ready) {
+        write_sink(j);
+        write_eof(j);
+    }
+    set_reading(j);
+    if (t->broken && clock_now_ms() >= t->broken_at + JUMP_LINGER_MS)
+        stream_reset(j->stream, STREAM_CODE_LOCAL, "the machine's SSH server closed the connection");
+}
+
+/* --- connecting --- */
+
+static void on_dialed(void *arg, int status, uv_tcp_t *tcp, const char *words)
+{
+    struct jump *j = arg;
+    struct jump_target *t = &j->target;
+    dialer_free(t->dialer);
+    t->dialer = NULL;
+    if (status != 0) {
+        probe_soon(j->agent->probe);
+        if (status == UV_ECONNREFUSED)
+            jump_fail(j, target_code(status),
+                      "no SSH server listens at %s of the machine (connection refused)", j->agent->opt.ssh);
+        else
+            jump_fail(j, target_code(status), "the machine's SSH server cannot be reached: %s", words);
+        return;
+    }
+    t->tcp = tcp;
+    tcp->data = j;
+    j->open++;
+    jump_turn(j);
+}
+
+void jump_target_dial(struct jump *j)
+{
+    struct dialer_config config = {.loop = j->agent->loop, .bind_user = j->user};
+    agent_options_ssh(&j->agent->opt, &config.to);
+    if (dialer_new(&config, on_dialed, j, &j->target.dialer) != 0) {
+        jump_fail(j, "busy", "the machine's agent is out of memory");
+        return;
+    }
+    dialer_next(j->target.dialer);
+}

@@ -1,0 +1,64 @@
+/* The process, on POSIX systems. */
+#include "agent/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void process_prepare(void)
+{
+    struct rlimit files;
+    signal(SIGPIPE, SIG_IGN);
+    umask(077);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files); /* no harm when it fails */
+    }
+}
+
+int process_lock(const char *path, int *ret_fd, long *ret_pid)
+{
+    char text[32] = "";
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    *ret_pid = 0;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -errno;
+    if (fcntl(fd, F_SETLK, &lock) != 0) {
+        int r = errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+        ssize_t n = read(fd, text, sizeof text - 1);
+        if (r == -EBUSY && n > 0)
+            *ret_pid = strtol(text, NULL, 10);
+        close(fd);
+        return r;
+    }
+    int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) != 0 || write(fd, text, (size_t)n) != n) {
+        int r = errno != 0 ? -errno : -EIO;
+        close(fd);
+        return r;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+int process_state_dir(char *out, size_t size)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    int n;
+    if (geteuid() == 0)
+        n = snprintf(out, size, "/var/lib/multissh-agent");
+    else if (state != NULL && state[0] == '/')
+        n = snprintf(out, size, "%s/multissh-agent", state);
+    else if (home != NULL && home[0] == '/')
+        n = snprintf(out, size, "%s/.local/state/multissh-agent", home);
+    else
+        return -ENOENT;
+    return n >= 0 && (size_t)n < size ? 0 : -ENAMETOOLONG;
+}

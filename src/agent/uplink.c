@@ -1,0 +1,494 @@
+/* One timer, one connection, one log line a change. */
+#include "agent/uplink.h"
+
+#include "agent/agent.h"
+#include "agent/backoff.h"
+#include "agent/control.h"
+#include "agent/dialer.h"
+#include "agent/jumps.h"
+#include "agent/lines.h"
+#include "agent/probe.h"
+#include "agent/tls_pipe.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HANDSHAKE_MS 10000
+#define HELLO_MS 20000          /* for the hub's first answer */
+#define PROBE_WAIT_MS 2000      /* hello waits so long for what the first probe finds */
+#define SETTLED_MS 30000        /* a connection that lasted so long ends a row of failures */
+#define TOLD_MS 60000           /* after a refusal without retry_ms */
+#define REMIND_MS 600000        /* the same line is not logged again before */
+#define PLAIN_MAX (160u * 1024) /* lines read and not yet acted on: one read, one record and one line fit */
+
+struct uplink {
+    struct agent *agent;
+    enum uplink_state state;
+    uv_timer_t timer;
+    struct dialer *dialer; /* until admitted or held: its further addresses may be wanted */
+    struct tls_pipe *pipe;
+    struct addr_hostport to;
+    size_t hub, tried; /* the entry in use, and how many have been tried in this round */
+    struct backoff backoff;
+    unsigned generation;
+    bool hello_sent, told_to_wait;
+    bool stuck; /* the hub does not read what it is sent */
+    uint64_t heard, asked, ping_ms, since, started;
+    uint64_t ping_n;
+    struct errmsg failure;
+    char said[600];
+    uint64_t said_at;
+};
+
+static void begin(struct uplink *u);
+static void try_hub(struct uplink *u);
+static void on_timer(uv_timer_t *timer);
+
+static void arm(struct uplink *u, uint64_t ms)
+{
+    uv_timer_start(&u->timer, on_timer, ms, 0);
+}
+
+static uint32_t dice(void)
+{
+    uint32_t n = 0;
+    (void)crypto_random(&n, sizeof n); /* without randomness there is no jitter */
+    return n;
+}
+
+/* Is this line news? */
+static bool is_news(struct uplink *u, const char *text)
+{
+    uint64_t now = clock_now_ms();
+    if (strcmp(text, u->said) == 0 && now - u->said_at < REMIND_MS)
+        return false;
+    snprintf(u->said, sizeof u->said, "%s", text);
+    u->said_at = now;
+    return true;
+}
+
+static void drop_connection(struct uplink *u)
+{
+    tls_pipe_free(u->pipe);
+    u->pipe = NULL;
+    dialer_free(u->dialer);
+    u->dialer = NULL;
+}
+
+static void wait_then_try(struct uplink *u, uint32_t ms, bool told, const char *text)
+{
+    drop_connection(u);
+    if (is_news(u, text))
+        log_warn("%s; next try in %u s", text, (ms + 500) / 1000);
+    else
+        log_debug("%s; next try in %u ms", text, ms);
+    u->state = UPLINK_WAITING;
+    u->told_to_wait = told;
+    arm(u, ms);
+    jumps_uplink_lost(u->agent->jumps);
+}
+
+/* --- while there is a connection --- */
+
+static bool connected(const struct uplink *u)
+{
+    return u->state == UPLINK_HELD || u->state == UPLINK_ADMITTED;
+}
+
+/* The connection that was admitted or held is gone. */
+static void lost(struct uplink *u, const char *why)
+{
+    char text[700];
+    if (clock_now_ms() - u->since >= SETTLED_MS)
+        backoff_reset(&u->backoff);
+    snprintf(text, sizeof text, "lost the hub %s: %s", u->to.host, why);
+    u->said[0] = 0;
+    wait_then_try(u, backoff_next(&u->backoff, dice()), false, text);
+}
+
+/* This address came to nothing before the hub had said a word: the next one of this name, or the next hub. */
+static void address_failed(struct uplink *u, const char *why)
+{
+    char where[300];
+    addr_format(&u->to, 0, where, sizeof where);
+    errmsg_set(&u->failure, 0, "%s: %s", where, why);
+    tls_pipe_free(u->pipe);
+    u->pipe = NULL;
+    u->state = UPLINK_DIALING;
+    uv_timer_stop(&u->timer);
+    dialer_next(u->dialer);
+}
+
+static void failed(struct uplink *u, const char *why)
+{
+    if (connected(u))
+        lost(u, why);
+    else
+        address_failed(u, why);
+}
+
+static uint64_t dead_at(const struct uplink *u)
+{
+    return u->heard + u->ping_ms + UPLINK_SLACK_MS;
+}
+
+static void arm_keepalive(struct uplink *u)
+{
+    uint64_t now = clock_now_ms(), at = dead_at(u), ask = u->heard + u->ping_ms / 2;
+    if (u->asked < u->heard && ask < at)
+        at = ask;
+    arm(u, at > now ? at - now : 0);
+}
+
+static void ask(struct uplink *u)
+{
+    u->asked = clock_now_ms();
+    uplink_send(u, control_ping(++u->ping_n));
+}
+
+static void keepalive(struct uplink *u)
+{
+    char text[100];
+    uint64_t now = clock_now_ms();
+    if (u->stuck) {
+        lost(u, "it does not read what it is sent");
+        return;
+    }
+    if (now >= dead_at(u)) {
+        snprintf(text, sizeof text, "it has not been heard for %u s", (unsigned)((now - u->heard) / 1000));
+        lost(u, text);
+        return;
+    }
+    if (u->asked < u->heard && now >= u->heard + u->ping_ms / 2)
+        ask(u);
+    arm_keepalive(u);
+}
+
+static void send_hello(struct uplink *u)
+{
+    uint64_t up = clock_now_ms() - u->started;
+    if (u->state != UPLINK_HELLO || u->hello_sent)
+        return;
+    if (!probe_ready(u->agent->probe) && up < PROBE_WAIT_MS) {
+        arm(u, PROBE_WAIT_MS - up);
+        return;
+    }
+    u->hello_sent = true;
+    arm(u, HELLO_MS);
+    uplink_send(u, control_hello(u->agent));
+}
+
+static void on_ready(void *arg)
+{
+    struct uplink *u = arg;
+    u->state = UPLINK_HELLO;
+    u->hello_sent = false;
+    send_hello(u);
+}
+
+static void on_input(void *arg, struct buf *plain)
+{
+    struct uplink *u = arg;
+    const char *line;
+    size_t n;
+    int r = 0;
+    u->heard = clock_now_ms();
+    while (u->pipe != NULL && (r = lines_next(plain, UPLINK_LINE_MAX, &line, &n)) > 0) {
+        const char *fault = control_line(u->agent, line, n);
+        buf_consume(plain, n + 1);
+        if (fault != NULL && u->pipe != NULL) {
+            failed(u, fault);
+            return;
+        }
+    }
+    if (r < 0)
+        failed(u, "the hub sent a line of over 16 KiB");
+    else if (connected(u) && !u->stuck)
+        arm_keepalive(u);
+}
+
+static void on_ended(void *arg, int status, const char *words)
+{
+    (void)status;
+    failed(arg, words);
+}
+
+static const struct tls_pipe_calls pipe_calls = {.ready = on_ready, .input = on_input, .ended = on_ended};
+
+/* --- getting one --- */
+
+static void on_dialed(void *arg, int status, uv_tcp_t *tcp, const char *words)
+{
+    struct uplink *u = arg;
+    struct session_trust trust;
+    if (status != 0) {
+        if (status != UV_ENOENT) /* else: every address connected, and was no good */
+            errmsg_set(&u->failure, 0, "%s", words);
+        dialer_free(u->dialer);
+        u->dialer = NULL;
+        u->tried++;
+        u->hub = (u->hub + 1) % u->agent->opt.hub.n;
+        try_hub(u);
+        return;
+    }
+    agent_trust(u->agent, u->to.host, &trust);
+    int r = tls_pipe_new(tcp, u->agent->control_ctx, TLS_ALPN_CONTROL, &trust, PLAIN_MAX, &pipe_calls, u,
+                         &u->pipe);
+    if (r != 0) {
+        uv_close((uv_handle_t *)tcp, (uv_close_cb)free);
+        address_failed(u, strerror(-r));
+        return;
+    }
+    u->generation++;
+    u->stuck = false;
+    u->state = UPLINK_HANDSHAKE;
+    arm(u, HANDSHAKE_MS);
+}
+
+static void try_hub(struct uplink *u)
+{
+    char text[700];
+    struct errmsg err;
+    struct proxy proxy;
+    struct dialer_config config = {.loop = u->agent->loop, .proxy = &proxy};
+    if (u->tried == u->agent->opt.hub.n) {
+        snprintf(text, sizeof text, "cannot reach the hub: %s", u->failure.text);
+        wait_then_try(u, backoff_next(&u->backoff, dice()), false, text);
+        return;
+    }
+    agent_options_hub(&u->agent->opt, u->hub, &u->to);
+    config.to = u->to;
+    int r = agent_proxy(u->agent, u->to.host, &proxy, &err);
+    if (r == 0) {
+        r = dialer_new(&config, on_dialed, u, &u->dialer);
+        errmsg_set(&err, r, "out of memory");
+    }
+    crypto_wipe(&proxy, sizeof proxy);
+    if (r != 0) {
+        errmsg_set(&u->failure, 0, "%s", err.text);
+        snprintf(text, sizeof text, "cannot reach the hub: %s", u->failure.text);
+        wait_then_try(u, backoff_next(&u->backoff, dice()), false, text);
+        return;
+    }
+    u->state = UPLINK_DIALING;
+    dialer_next(u->dialer);
+}
+
+static void begin(struct uplink *u)
+{
+    char where[300];
+    uv_timer_stop(&u->timer);
+    u->tried = 0;
+    agent_options_hub(&u->agent->opt, u->hub, &u->to);
+    addr_format(&u->to, 0, where, sizeof where);
+    if (u->said[0] == 0)
+        log_info("connecting to %s", where);
+    try_hub(u);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct uplink *u = timer->data;
+    switch (u->state) {
+    case UPLINK_WAITING:
+        begin(u);
+        break;
+    case UPLINK_HANDSHAKE:
+        address_failed(u, "no answer to the TLS handshake (is a multiSSH hub there?)");
+        break;
+    case UPLINK_HELLO:
+        if (!u->hello_sent)
+            send_hello(u);
+        else
+            address_failed(u, "the hub does not answer");
+        break;
+    case UPLINK_HELD:
+    case UPLINK_ADMITTED:
+        keepalive(u);
+        break;
+    case UPLINK_DIALING:
+    case UPLINK_STOPPED:
+        break;
+    }
+}
+
+/* --- what the hub said --- */
+
+/* The hub has answered: it is the one, and no further address is wanted. */
+static void settle(struct uplink *u, enum uplink_state state)
+{
+    struct agent *a = u->agent;
+    uint8_t pin[CRYPTO_HASH_SIZE];
+    struct proxy proxy;
+    if (a->opt.trust == AGENT_TRUST_PIN && tls_pipe_peer_pin(u->pipe, pin) == 0)
+        agent_pin_hub(a, pin);
+    if (u->dialer != NULL) {
+        a->hub.known = true;
+        a->hub.to = u->to;
+        memset(&a->hub.at, 0, sizeof a->hub.at);
+        if (agent_proxy(a, u->to.host, &proxy, NULL) == 0 && !proxy.on) {
+            const struct sockaddr *at = dialer_peer(u->dialer);
+            memcpy(&a->hub.at, at,
+                   at->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
+        }
+        crypto_wipe(&proxy, sizeof proxy);
+        dialer_free(u->dialer);
+        u->dialer = NULL;
+        u->since = clock_now_ms();
+    }
+    u->state = state;
+    arm_keepalive(u);
+}
+
+void uplink_welcome(struct uplink *u, const char *name, uint64_t ping_ms, bool joined)
+{
+    char where[300];
+    u->ping_ms = ping_ms;
+    settle(u, UPLINK_ADMITTED);
+    u->said[0] = 0;
+    addr_format(&u->to, 0, where, sizeof where);
+    log_info("welcomed as %s by %s%s", name, where, joined ? "; the invitation was used" : "");
+    agent_admitted(u->agent, name);
+}
+
+void uplink_held(struct uplink *u, const char *reason)
+{
+    char text[600], port[32] = "";
+    const struct agent *a = u->agent;
+    settle(u, UPLINK_HELD);
+    if (u->to.port != 22)
+        snprintf(port, sizeof port, "-p %u ", u->to.port);
+    snprintf(text, sizeof text, "held by the hub %s: %s", u->to.host, reason);
+    if (is_news(u, text)) {
+        log_warn("%s", text);
+        log_warn("an admin of the hub can let this machine in: ssh %s%s approve %s %s", port, u->to.host,
+                 a->name, a->fingerprint);
+    }
+}
+
+void uplink_refused(struct uplink *u, const char *code, const char *reason, int64_t retry_ms)
+{
+    char text[700];
+    snprintf(text, sizeof text, "refused by the hub %s: %s (%s)%s", u->to.host, reason, code,
+             strcmp(code, "bad-token") == 0
+                 ? "; ask for a new invitation and run `multissh-agent join` with it"
+                 : "");
+    wait_then_try(u, backoff_wanted(retry_ms >= 0 ? (uint64_t)retry_ms : TOLD_MS, dice()), true, text);
+}
+
+void uplink_bye(struct uplink *u, const char *code, const char *reason, int64_t retry_ms)
+{
+    char text[700];
+    bool shutdown = strcmp(code, "shutdown") == 0;
+    uint32_t ms;
+    if (retry_ms >= 0)
+        ms = backoff_wanted((uint64_t)retry_ms, dice());
+    else
+        ms = shutdown ? backoff_next(&u->backoff, dice()) : backoff_wanted(TOLD_MS, dice());
+    snprintf(text, sizeof text, "the hub %s ended the connection: %s (%s)", u->to.host, reason, code);
+    u->said[0] = 0;
+    wait_then_try(u, ms, !shutdown, text);
+}
+
+/* --- for the others --- */
+
+void uplink_send(struct uplink *u, cJSON *message)
+{
+    struct buf line;
+    buf_init(&line, UPLINK_LINE_MAX);
+    int r = json_take(message, &line);
+    if (r == 0)
+        r = buf_append(&line, "\n", 1);
+    if (r != 0) {
+        log_error("a message to the hub could not be made: %s", strerror(-r));
+    } else if (u->pipe != NULL && u->state >= UPLINK_HELLO && u->state <= UPLINK_ADMITTED) {
+        u->stuck = tls_pipe_pending(u->pipe) > UPLINK_PENDING_MAX;
+        if (u->stuck)
+            arm(u, 0);
+        else
+            (void)tls_pipe_write(u->pipe, buf_data(&line),
+                                 buf_len(&line)); /* on failure the pipe tells of its end */
+    }
+    buf_wipe(&line);
+}
+
+void uplink_probed(struct uplink *u)
+{
+    send_hello(u);
+}
+
+void uplink_network_changed(struct uplink *u)
+{
+    uint64_t now = clock_now_ms();
+    if (u->state == UPLINK_WAITING && !u->told_to_wait) {
+        log_debug("the network changed: trying at once");
+        backoff_reset(&u->backoff);
+        begin(u);
+    } else if (connected(u) && now - u->heard > 1000) {
+        /* Unless it answers soon the way to it is gone: what was heard last then counts as long ago. */
+        ask(u);
+        if (dead_at(u) > now + UPLINK_SLACK_MS && u->heard + u->ping_ms > now)
+            u->heard = now - u->ping_ms;
+        arm_keepalive(u);
+    } else {
+        backoff_reset(&u->backoff);
+    }
+}
+
+enum uplink_state uplink_state(const struct uplink *u)
+{
+    return u->state;
+}
+
+unsigned uplink_generation(const struct uplink *u)
+{
+    return u->generation;
+}
+
+int uplink_new(struct agent *a, struct uplink **ret_u)
+{
+    struct uplink *u = calloc(1, sizeof *u);
+    if (u == NULL)
+        return -ENOMEM;
+    u->agent = a;
+    u->ping_ms = UPLINK_PING_MS;
+    u->state = UPLINK_WAITING;
+    u->started = clock_now_ms();
+    uv_timer_init(a->loop, &u->timer);
+    u->timer.data = u;
+    *ret_u = u;
+    return 0;
+}
+
+void uplink_start(struct uplink *u)
+{
+    begin(u);
+}
+
+void uplink_stop(struct uplink *u, const char *reason)
+{
+    if (connected(u))
+        uplink_send(u, control_bye(reason));
+    uv_timer_stop(&u->timer);
+    drop_connection(u);
+    u->state = UPLINK_STOPPED;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+void uplink_free(struct uplink *u)
+{
+    if (u == NULL)
+        return;
+    drop_connection(u);
+    u->state = UPLINK_STOPPED;
+    uv_close((uv_handle_t *)&u->timer, on_closed);
+}
