@@ -30,9 +30,10 @@ static bool opens_channel(const struct ssh_question *q)
     return q->ask.kind == SSH_ASK_SESSION || q->ask.kind == SSH_ASK_DIRECT;
 }
 
-static bool is_global(const struct ssh_question *q)
+/* Answered before anything else is looked at. */
+static bool in_order(const struct ssh_question *q)
 {
-    return q->ask.kind == SSH_ASK_FORWARD || q->ask.kind == SSH_ASK_UNFORWARD;
+    return q->ask.kind == SSH_ASK_KEY || q->ask.kind == SSH_ASK_FORWARD || q->ask.kind == SSH_ASK_UNFORWARD;
 }
 
 /* Counts it and hands it over. */
@@ -46,8 +47,8 @@ static void deliver(struct ssh_question *q)
     } else {
         s->ask_count++;
     }
-    if (is_global(q)) {
-        s->forward_asked = true;
+    if (in_order(q)) {
+        s->ordered_ask = true;
     }
     s->events.ask(s->arg, &q->ask);
 }
@@ -68,8 +69,8 @@ static bool settle(struct ssh_question *q)
     } else {
         s->ask_count--;
     }
-    if (is_global(q)) {
-        s->forward_asked = false;
+    if (in_order(q)) {
+        s->ordered_ask = false;
     }
     ssh_server_kick(s);
     if (q->ask.chan != NULL) {

@@ -92,7 +92,7 @@ static uint64_t pending_bytes(struct ssh_server *s)
 
 static bool paused(struct ssh_server *s)
 {
-    return s->phase >= SSH_PHASE_CLOSING || s->ask_count >= ASKS_MAX || s->forward_asked ||
+    return s->phase >= SSH_PHASE_CLOSING || s->ask_count >= ASKS_MAX || s->ordered_ask ||
            pending_bytes(s) > OUTPUT_MAX;
 }
 
@@ -448,6 +448,7 @@ int ssh_server_new(struct ssh_loop *loop, const struct ssh_server_config *config
         goto out;
     }
     ssh_os_no_delay(fd);
+    ssh_os_guard_start();
     /* From here on the session closes fd. */
     rc = set_up_session(s, fd, config->key);
     if (rc == 0) {

@@ -1,0 +1,187 @@
+/* multissh-front: one SSH connection of one user. Started by the hub with the accepted socket and a socket to
+ * the hub. */
+#include "base/log.h"
+#include "base/sandbox.h"
+#include "front/front.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define START_MS 30000 /* for the hub to say `start` */
+
+static const char usage[] =
+    "usage: multissh-front --host-key FILE --connection-fd N --hub-fd N\n"
+    "       multissh-front --make-host-key FILE\n"
+    "       multissh-front --help | --version\n"
+    "\n"
+    "Serves one SSH connection of one user. multissh-hub starts it; by hand only a host key is made with "
+    "it.\n"
+    "\n"
+    "  --host-key FILE       the hub's private SSH host key, in OpenSSH's format\n"
+    "  --connection-fd N     descriptor of the accepted connection\n"
+    "  --hub-fd N            descriptor of a Unix SOCK_SEQPACKET socket to the hub\n"
+    "  --make-host-key FILE  makes an Ed25519 key in FILE (never over one that is there) and FILE.pub,\n"
+    "                        and prints the public key\n";
+
+struct arguments {
+    const char *host_key, *make_host_key;
+    int connection, hub;
+};
+
+static int make_host_key(const char *path)
+{
+    struct errmsg err;
+    struct hostkey *key = NULL;
+    char line[HOSTKEY_LINE_MAX];
+    int rc = hostkey_make(path, "multissh-hub", &err);
+    if (rc == 0) {
+        rc = hostkey_load(path, &key, &err);
+    }
+    if (rc == 0 && hostkey_line(key, line, sizeof line) == 0) {
+        (void)printf("%s\n", line);
+    }
+    hostkey_free(key);
+    if (rc < 0) {
+        log_error("%s", err.text);
+        return 1;
+    }
+    return 0;
+}
+
+static bool parse_fd(const char *text, int *ret_fd)
+{
+    char *end;
+    long value;
+    errno = 0;
+    value = strtol(text, &end, 10);
+    if (errno != 0 || *end != '\0' || end == text || value < 0 || value > 1 << 20) {
+        return false;
+    }
+    *ret_fd = (int)value;
+    return true;
+}
+
+/* Returns -1 to go on, or the exit code. */
+static int parse(int argc, char **argv, struct arguments *ret_args)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        bool ok = value != NULL;
+        if (strcmp(argv[i], "--help") == 0) {
+            (void)fputs(usage, stdout);
+            return 0;
+        }
+        if (strcmp(argv[i], "--version") == 0) {
+            (void)puts("multissh-front " MULTISSH_VERSION);
+            return 0;
+        }
+        if (strcmp(argv[i], "--host-key") == 0) {
+            ret_args->host_key = value;
+        } else if (strcmp(argv[i], "--make-host-key") == 0) {
+            ret_args->make_host_key = value;
+        } else if (strcmp(argv[i], "--connection-fd") == 0) {
+            ok = ok && parse_fd(value, &ret_args->connection);
+        } else if (strcmp(argv[i], "--hub-fd") == 0) {
+            ok = ok && parse_fd(value, &ret_args->hub);
+        } else {
+            (void)fprintf(stderr, "multissh-front: unknown argument '%s'\n\n%s", argv[i], usage);
+            return 2;
+        }
+        if (!ok) {
+            (void)fprintf(stderr, "multissh-front: %s wants a value\n\n%s", argv[i], usage);
+            return 2;
+        }
+        i++;
+    }
+    if (ret_args->make_host_key == NULL &&
+        (ret_args->host_key == NULL || ret_args->connection < 0 || ret_args->hub < 0)) {
+        (void)fputs(usage, stderr);
+        return 2;
+    }
+    return -1;
+}
+
+static int read_start(struct hub_link *link, struct front_limits *ret_limits, struct errmsg *err)
+{
+    cJSON *start = NULL;
+    int rc = hub_link_wait(link, START_MS, &start);
+    if (rc < 0 || strcmp(json_str_or(start, "type", 64, ""), "start") != 0) {
+        cJSON_Delete(start);
+        return errmsg_set(err, rc < 0 ? rc : -EPROTO, "the hub did not say how to start");
+    }
+    ret_limits->grace_ms = (uint64_t)json_int_or(start, "grace_ms", 100, 86400000, 60000);
+    ret_limits->keepalive_ms = (uint64_t)json_int_or(start, "keepalive_ms", 0, 86400000, 30000);
+    ret_limits->tries = (unsigned)json_int_or(start, "tries", 1, 1000, 6);
+    ret_limits->channels = (unsigned)json_int_or(start, "channels", 1, 100000, 256);
+    cJSON_Delete(start);
+    return 0;
+}
+
+static int serve(const struct arguments *args)
+{
+    struct errmsg err = {""};
+    struct front_limits limits;
+    struct hostkey *key = NULL;
+    struct hub_link *link = NULL;
+    struct front *front = NULL;
+    cJSON *ready;
+    int rc = hostkey_load(args->host_key, &key, &err);
+    if (rc < 0) {
+        goto out;
+    }
+    rc = hub_link_new(args->hub, &link);
+    if (rc < 0) {
+        (void)errmsg_set(&err, rc, "cannot use descriptor %d as the hub's: %s", args->hub, strerror(-rc));
+        goto out;
+    }
+    rc = read_start(link, &limits, &err);
+    if (rc < 0) {
+        hub_link_free(link);
+        goto out;
+    }
+    rc = front_new(args->connection, link, key, &limits, &front, &err);
+    if (rc < 0) {
+        goto out;
+    }
+    hostkey_free(key);
+    key = NULL;
+    rc = sandbox_enter();
+    if (rc < 0) {
+        (void)errmsg_set(&err, rc, "cannot close the sandbox: %s", strerror(-rc));
+        goto out;
+    }
+    ready = json_new("ready");
+    (void)json_add_str(ready, "version", MULTISSH_VERSION);
+    (void)json_add_int(ready, "pid", getpid());
+    front_send(front, ready);
+    rc = front_run(front);
+    if (rc < 0) {
+        (void)errmsg_set(&err, rc, "poll failed: %s", strerror(-rc));
+    }
+out:
+    if (rc < 0) {
+        log_error("%s", err.text);
+    }
+    front_free(front);
+    hostkey_free(key);
+    return rc < 0 ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments args = {.connection = -1, .hub = -1};
+    int code;
+    log_init("multissh-front");
+    code = parse(argc, argv, &args);
+    if (code >= 0) {
+        return code;
+    }
+    if (args.make_host_key != NULL) {
+        return make_host_key(args.make_host_key);
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    return serve(&args);
+}
