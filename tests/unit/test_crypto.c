@@ -91,7 +91,8 @@ static void base64_is_strict(void **state)
 {
     static const char *const bad_std[] = {"Zg",   "Zg=",  "Z===",     "====", "Zh==", "Zm9=",  "Zm9v\n",
                                           "Z g=", "--__", "Zg==Zg==", "=",    "Zg=a", "Zm9vY", "====Zg=="};
-    static const char *const bad_url[] = {"Z", "Zg==", "Zh", "Zm9", "++//", "Zg\n", " Zg", "Zm9vY", "Zm\xc3"};
+    static const char *const bad_url[] = {"Z",    "A",    "AAAAA", "Zg==",  "Zh",    "Zm9",
+                                          "++//", "Zg\n", " Zg",   "Zm9vY", "Zm\xc3"};
     uint8_t out[32];
     (void)state;
     for (size_t i = 0; i < COUNT(bad_std); i++)

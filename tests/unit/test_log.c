@@ -183,6 +183,7 @@ static void rate_limit(void **state)
 static void keep(void *arg, enum log_level level, const char *text)
 {
     snprintf(arg, 100, "%d:%s", (int)level, text);
+    errno = EIO;
 }
 
 static void sink(void **state)
@@ -190,7 +191,9 @@ static void sink(void **state)
     char line[100] = "";
     (void)state;
     log_set_sink(keep, line);
+    errno = EPERM;
     log_warn("to\tthe sink");
+    assert_int_equal(errno, EPERM); /* a caller may log before it returns -errno */
     assert_string_equal(line, "1:to\\x09the sink");
     log_set_sink(NULL, NULL);
     log_warn("here");

@@ -173,6 +173,7 @@ static void bad_values(void **state)
         {"size", "4095", -ERANGE, "choose 4K to 64M"},
         {"size", "65M", -ERANGE, "choose 4K to 64M"},
         {"size", "9007199254740992K", -ERANGE, "out of range"},
+        {"size", "18014398509481988K", -ERANGE, "out of range"}, /* 4096 modulo 2^64 */
         {"size", "4T", -EINVAL, "is not a size"},
         {"size", "4MM", -EINVAL, "is not a size"},
         {"time", "499ms", -ERANGE, "choose 500ms to 1h"},
