@@ -15,8 +15,8 @@
  * key. */
 int trust_client(X509 *leaf, const STACK_OF(X509) * sent, uint8_t ret_pin[CRYPTO_HASH_SIZE],
                  struct errmsg *err);
-/* A hub's leaf must be signed by a CA certificate that came with it; with pin, by the one whose key that is.
- */
+/* A hub's leaf must be signed by a CA certificate that came with it; with pin, by the one with that
+ * key. */
 int trust_hub(X509 *leaf, const STACK_OF(X509) * sent, const uint8_t *pin, uint8_t ret_pin[CRYPTO_HASH_SIZE],
               struct errmsg *err);
 /* The system's certificate authorities decide; store has been set up with them and with the wanted name.

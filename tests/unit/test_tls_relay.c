@@ -441,7 +441,7 @@ static void test_client_stops_reading(void **state)
 {
     const size_t size = 8 * MIB;
     uint8_t *down = make_data(size, 5), *up = make_data(MIB, 6);
-    unsigned long before, after;
+    unsigned long before;
     struct rig r;
 
     (void)state;
@@ -449,6 +449,7 @@ static void test_client_stops_reading(void **state)
     rig_client(&r, TLS_ALPN_STREAM);
     UNTIL(&r, session_ready(r.client));
     before = status_field(r.pid, "VmRSS:");
+    assert_true(before > 0);
     r.read_tcp = false;
     assert_int_equal(buf_append(&r.to_local, down, size), 0);
     stall(&r);
@@ -457,8 +458,9 @@ static void test_client_stops_reading(void **state)
     assert_int_equal(session_write(r.client, up, MIB), 0); /* the other direction does not suffer */
     UNTIL(&r, buf_len(&r.from_local) == MIB);
     assert_memory_equal(buf_data(&r.from_local), up, MIB);
-    after = status_field(r.pid, "VmRSS:");
-    assert_true(after < before + 2048); /* KiB */
+#ifndef MULTISSH_SANITIZED /* which keeps freed memory to watch over it */
+    assert_true(status_field(r.pid, "VmRSS:") < before + 2048); /* KiB */
+#endif
     r.read_tcp = true;
     r.client_ends = r.local_ends = true;
     UNTIL(&r, r.tcp_eof && r.local_eof);
@@ -645,6 +647,37 @@ static void test_local_side_closes(void **state)
     expect_end(&r, 0, "");
 }
 
+/* Its hanging up is reported for as long as it is asked about, while the client takes nothing. */
+static void test_local_side_closes_while_the_client_is_stuck(void **state)
+{
+    const size_t size = 8 * MIB;
+    uint8_t *down = make_data(size, 10);
+    size_t taken;
+    struct rig r;
+
+    (void)state;
+    rig_start(&r, "10000");
+    rig_client(&r, TLS_ALPN_STREAM);
+    UNTIL(&r, session_ready(r.client));
+    r.read_tcp = false;
+    assert_int_equal(buf_append(&r.to_local, down, size), 0);
+    stall(&r);
+    taken = size - buf_len(&r.to_local);
+    buf_clear(&r.to_local);
+    close(r.local);
+    r.local = -1;
+    r.local_eof = true;
+    expect_quiet(&r);
+    r.read_tcp = true;
+    UNTIL(&r, r.closed); /* what it had been given arrives whole */
+    assert_int_equal(buf_len(&r.from_tcp), taken);
+    assert_memory_equal(buf_data(&r.from_tcp), down, taken);
+    session_close(r.client);
+    UNTIL(&r, r.tcp_eof && session_output_len(r.client) == 0 && buf_len(&r.to_tcp) == 0);
+    expect_end(&r, 0, "");
+    free(down);
+}
+
 static void test_local_side_closes_before_the_handshake(void **state)
 {
     struct rig r;
@@ -748,6 +781,7 @@ int main(void)
         cmocka_unit_test(test_client_is_lost),
         cmocka_unit_test(test_client_is_lost_while_the_local_side_is_stuck),
         cmocka_unit_test(test_local_side_closes),
+        cmocka_unit_test(test_local_side_closes_while_the_client_is_stuck),
         cmocka_unit_test(test_local_side_closes_before_the_handshake),
         cmocka_unit_test(test_confined),
         cmocka_unit_test(test_start_errors),

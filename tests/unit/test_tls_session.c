@@ -297,6 +297,23 @@ static void test_ca_is_no_leaf(void **state)
     expect_client_refuses(ctx, pinned(ca_pin), "is this a multiSSH hub?");
 }
 
+/* Nor is a certificate made for something else, though the right CA signed it: a CA below it, a client's. */
+static void test_leaf_must_be_a_servers(void **state)
+{
+    (void)state;
+    for (int below = 0; below < 2; below++) {
+        SSL_CTX *ctx = NULL;
+        X509 *cert = NULL;
+
+        assert_int_equal(keys_self_sign(leaf_key, "hub.example.com", below, &cert), 0);
+        assert_int_equal(X509_set_issuer_name(cert, X509_get_subject_name(ca)), 1);
+        assert_true(X509_sign(cert, ca_key, NULL) > 0);
+        assert_int_equal(session_server_ctx(cert, leaf_key, ca, true, &ctx), 0);
+        expect_client_refuses(ctx, pinned(ca_pin), "is this a multiSSH hub?");
+        X509_free(cert);
+    }
+}
+
 /* A certificate that is not marked as a CA's signs nothing, though its key did. */
 static void test_signer_must_be_a_ca(void **state)
 {
@@ -759,6 +776,7 @@ int main(void)
         cmocka_unit_test(test_pin_mismatch),
         cmocka_unit_test(test_pinned_ca_did_not_sign_the_leaf),
         cmocka_unit_test(test_ca_is_no_leaf),
+        cmocka_unit_test(test_leaf_must_be_a_servers),
         cmocka_unit_test(test_signer_must_be_a_ca),
         cmocka_unit_test(test_leaf_alone),
         cmocka_unit_test(test_server_ctx_checks_the_key),
