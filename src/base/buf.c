@@ -77,12 +77,12 @@ static int make_space(struct buf *b, size_t n)
     uint8_t *data = malloc(cap);
     if (data == NULL)
         return -ENOMEM;
-    if (len > 0)
+    if (b->data != NULL) {
         memcpy(data, b->data + b->start, len);
-    /* The buffer may hold secrets, and buf_wipe can only reach the block in use. */
-    if (b->data != NULL)
+        /* The buffer may hold secrets, and buf_wipe can only reach the block in use. */
         OPENSSL_cleanse(b->data, b->end);
-    free(b->data);
+        free(b->data);
+    }
     b->data = data;
     b->cap = cap;
     b->start = 0;

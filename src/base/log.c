@@ -38,10 +38,14 @@ static const struct {
 static bool stderr_is_journal(void)
 {
     const char *text = getenv("JOURNAL_STREAM");
-    uintmax_t device, inode;
+    char *end = NULL;
     struct stat st;
-    if (text == NULL || sscanf(text, "%" SCNuMAX ":%" SCNuMAX, &device, &inode) != 2)
+    if (text == NULL)
         return false;
+    uintmax_t device = strtoumax(text, &end, 10);
+    if (*end != ':')
+        return false;
+    uintmax_t inode = strtoumax(end + 1, NULL, 10);
     return fstat(fileno(stderr), &st) == 0 && (uintmax_t)st.st_dev == device && (uintmax_t)st.st_ino == inode;
 }
 

@@ -173,17 +173,15 @@ static void agrees_with_the_definition(void **state)
 static void hostile_patterns_take_no_time(void **state)
 {
     char *name = repeat("a", 2000), *pattern = repeat("*a", 500);
-    char *hostile = malloc(strlen(pattern) + 2);
+    char hostile[1002];
     (void)state;
-    memcpy(hostile, pattern, strlen(pattern));
-    memcpy(hostile + strlen(pattern), "b", 2);
+    snprintf(hostile, sizeof hostile, "%sb", pattern);
     uint64_t before = clock_now_ms();
     assert_false(names_match(name, hostile));
     assert_true(names_match(name, pattern));
     assert_in_range(clock_now_ms() - before, 0, 2000); /* a backtracking matcher would not return */
     free(name);
     free(pattern);
-    free(hostile);
 }
 
 static void lists(void **state)
