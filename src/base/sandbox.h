@@ -4,12 +4,12 @@
 #define MULTISSH_BASE_SANDBOX_H
 
 /* After this call the process can only use descriptors that it holds or is sent over a Unix socket it holds:
- * read, write, poll, accept on a Unix socket, memory, time, random bytes, exit. No files by name, no new
- * sockets, no programs, no signals to others, no growing of files
- * (but of the log, when standard error is a file), no core dump, not dumpable, no new privileges. Other
- * system calls fail with EPERM. In sanitizer builds the filter is not loaded (the sanitizers need more), the
- * limits are. Returns 0 or a negative errno value: the caller must then end the process, not go on
- * unconfined; -ENOSYS where the kernel has no seccomp. */
+ * read, write, poll, accept, memory, time, random bytes, exit. No files by name, no new sockets, no programs,
+ * no signals to others, no core dump, not dumpable, no new privileges, no growing of files (but of the log,
+ * when standard error is a file). Other system calls fail with EPERM: load keys, resolve names and listen
+ * before. In sanitizer builds the filter is not loaded (the sanitizers need more), the limits are. Returns 0
+ * or a negative errno value: the caller must then end the process, not go on unconfined; -ENOSYS where the
+ * kernel has no seccomp. */
 int sandbox_enter(void);
 
 #endif
