@@ -12,9 +12,10 @@
 #define JUMP_STAGE 16384     /* what is copied when a socket took less than was there */
 #define JUMP_TARGET_MS 10000 /* for the SSH server to answer with its banner */
 #define JUMP_ANSWER_MS 12000 /* for everything that comes before the answer to the hub */
-#define JUMP_RESUME_MS 3000  /* a plain connection on which nothing has come after this may not get through  \
-                              */
-#define JUMP_FLUSH_MS 2000   /* for a connection's last words, when the stream is over */
+#define JUMP_RESUME_MS                                                                                       \
+    3000                   /* a plain connection on which nothing has come after this may not get through    \
+                            */
+#define JUMP_FLUSH_MS 2000 /* for a connection's last words, when the stream is over */
 #define JUMP_LINGER_MS                                                                                       \
     30000 /* the SSH server has gone: for the other side to take what is left, and go too */
 

@@ -1,0 +1,54 @@
+/* A loopback address for each user. */
+#include "cmocka_all.h"
+
+#include "agent/loopback.h"
+#include <stdio.h>
+#include <string.h>
+#include <uv.h>
+
+static void stays_in_its_range(void **state)
+{
+    char user[32], ip[32], again[32];
+    unsigned a, b, c, d, different = 0;
+    char last[32] = "";
+    (void)state;
+    for (unsigned i = 0; i < 70000; i++) {
+        snprintf(user, sizeof user, "user%u", i);
+        assert_int_equal(loopback_for_user(user, ip, sizeof ip), 0);
+        assert_int_equal(sscanf(ip, "%u.%u.%u.%u", &a, &b, &c, &d), 4);
+        assert_int_equal(a, 127);
+        assert_true(b <= 255 && c <= 255);
+        assert_true(b != 0 || c != 0); /* 127.0.0.0/24 belongs to the host */
+        assert_in_range(d, 1, 254);
+        different += strcmp(ip, last) != 0;
+        snprintf(last, sizeof last, "%s", ip);
+    }
+    assert_int_equal(different, 70000);
+    assert_int_equal(loopback_for_user("user69999", again, sizeof again), 0);
+    assert_string_equal(again, last); /* the same user has the same one */
+}
+
+static void what_is_loopback(void **state)
+{
+    static const struct {
+        const char *ip;
+        bool is;
+    } cases[] = {
+        {"127.0.0.1", true}, {"127.255.3.4", true}, {"126.255.255.255", false}, {"128.0.0.1", false}};
+    struct sockaddr_in6 six;
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct sockaddr_in in;
+        assert_int_equal(uv_ip4_addr(cases[i].ip, 22, &in), 0);
+        assert_int_equal(loopback_is((const struct sockaddr *)&in), cases[i].is);
+    }
+    assert_int_equal(uv_ip6_addr("::1", 22, &six), 0);
+    assert_false(loopback_is((const struct sockaddr *)&six));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(stays_in_its_range),
+                                       cmocka_unit_test(what_is_loopback)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
