@@ -1,5 +1,5 @@
-/* The switchboard: jumps (a user's channel joined to a machine by a stream), from the request to the end. Knows fronts and
- * links only by their calls; moves descriptors, never a byte of a session. */
+/* The switchboard: jumps (a user's channel joined to a machine by a stream), from the request to the end.
+ * Knows fronts and links only by their calls; moves descriptors, never a byte of a session. */
 #ifndef MULTISSH_HUB_JUMPS_H
 #define MULTISSH_HUB_JUMPS_H
 
@@ -16,15 +16,22 @@ struct jumps;
 int jumps_new(struct hub *hub, struct jumps **ret_j);
 void jumps_free(struct jumps *j);
 
-/* A front asks for a jump; the answer goes to the front by front_opened or front_refused, in a later turn or this one's end. */
-void jumps_open(struct jumps *j, struct front *f, uint64_t channel, const char *host, uint16_t port);
-/* The front's channel ended. */
-void jumps_closed(struct jumps *j, struct front *f, uint64_t channel, const char *reason, uint64_t sent, uint64_t received);
+/* A front whose user is known asks for a jump; the answer goes to the front by front_opened or front_refused,
+ * in this turn or a later one. Returns 0, or -EEXIST (the channel is in use: a front that does so is ended).
+ */
+int jumps_open(struct jumps *j, struct front *f, uint64_t channel, const char *host, uint16_t port);
+/* The front's channel ended. A channel that is not there is ignored: a kill may have crossed it. */
+void jumps_closed(struct jumps *j, struct front *f, uint64_t channel, const char *reason, uint64_t sent,
+                  uint64_t received);
 void jumps_front_gone(struct jumps *j, struct front *f);
 /* Answers of links. Return -ENOENT when nobody asked (the caller closes a peer that invents answers). */
 int jumps_dialled(struct jumps *j, struct link *l, uint64_t id);
 int jumps_failed(struct jumps *j, struct link *l, uint64_t id, const char *code, const char *reason);
+/* As jumps_dialled, and the stream's connection with it (a publisher's). Takes fd in every case. */
+int jumps_reached(struct jumps *j, struct link *l, uint64_t id, int fd);
 void jumps_link_gone(struct jumps *j, struct link *l);
+/* The machine has a new name: its open jumps go by it. */
+void jumps_renamed(struct jumps *j, const char *from, const char *to);
 /* A stream connection came, its preamble consumed. Takes the descriptor in every case. */
 void jumps_connection(struct jumps *j, int fd, const struct preamble *p, const char *source);
 
@@ -37,8 +44,16 @@ struct jump_info {
 typedef int jumps_fn(const struct jump_info *i, void *arg);
 int jumps_each(struct jumps *j, jumps_fn *fn, void *arg);
 int jumps_kill(struct jumps *j, uint64_t id, const char *why); /* -ENOENT */
-/* After revoke or a policy reload: ends those that are no longer allowed (allowed returns false). Returns how many. */
-unsigned jumps_kill_unless(struct jumps *j, bool (*allowed)(const struct who *w, const char *machine, void *arg), void *arg, const char *why);
+/* After revoke or a policy reload: ends those that are no longer allowed (allowed returns false). Returns how
+ * many. */
+unsigned jumps_kill_unless(struct jumps *j,
+                           bool (*allowed)(const struct who *w, const char *machine, void *arg), void *arg,
+                           const char *why);
+bool jumps_has(const struct jumps *j, const struct front *f, uint64_t channel);
+/* Those that are open or being opened, of all fronts or of one. */
 size_t jumps_count(const struct jumps *j);
+size_t jumps_of_front(const struct jumps *j, const struct front *f);
+/* Refuses what is still being opened: the hub is shutting down. */
+void jumps_stop(struct jumps *j);
 
 #endif

@@ -1,0 +1,434 @@
+/* Owns what the messages of a control connection mean. Must not decide who a machine is: that is the
+ * registry's. */
+#include "base/addr.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "hub/control_private.h"
+#include "hub/jumps.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define REASON_MAX 400
+
+static struct control *of_link(struct link *l)
+{
+    return (struct control *)l; /* its first member */
+}
+
+/* --- to the agent --- */
+
+void control_messages_ping(struct control *c)
+{
+    cJSON *m = json_new("ping");
+
+    (void)json_add_int(m, "n", ++c->ping_n);
+    c->pinged = clock_now_ms();
+    (void)control_io_send(c, m);
+}
+
+void control_messages_refuse(struct control *c, const char *code, const char *reason, int64_t retry_ms)
+{
+    cJSON *m = json_new("refused");
+
+    (void)json_add_str(m, "reason", reason);
+    (void)json_add_str(m, "code", code);
+    if (retry_ms > 0)
+        (void)json_add_int(m, "retry_ms", retry_ms);
+    log_limited(&c->owner->limit, LOG_LEVEL_INFO, "machine from %s (%s) refused: %s", c->source,
+                c->key[0] != '\0' ? c->key : "no key", reason);
+    (void)control_io_send(c, m);
+    control_io_finish(c);
+}
+
+void control_messages_bye(struct control *c, const char *code, const char *reason, int64_t retry_ms)
+{
+    cJSON *m = json_new("bye");
+
+    (void)json_add_str(m, "reason", reason);
+    (void)json_add_str(m, "code", code);
+    if (retry_ms > 0)
+        (void)json_add_int(m, "retry_ms", retry_ms);
+    (void)control_io_send(c, m);
+    control_io_finish(c);
+}
+
+static void send_held(struct control *c, const char *text)
+{
+    cJSON *m = json_new("held");
+
+    (void)json_add_str(m, "reason", text);
+    (void)json_add_str(m, "fingerprint", c->key);
+    (void)control_io_send(c, m);
+}
+
+static void send_welcome(struct control *c, bool joined)
+{
+    const struct hub *hub = c->owner->hub;
+    struct addr_hostport hp = {.port = hub->public_port};
+    cJSON *m = json_new("welcome");
+    char text[272];
+
+    (void)snprintf(hp.host, sizeof hp.host, "%s", hub->public_host);
+    addr_format(&hp, 0, text, sizeof text);
+    (void)json_add_str(m, "name", c->name);
+    (void)json_add_int(m, "ping_ms", (int64_t)hub->opt.ping_ms);
+    (void)json_add_str(m, "public", text);
+    (void)json_add_str(m, "domain", hub->domain);
+    (void)json_add_bool(m, "joined", joined);
+    (void)control_io_send(c, m);
+}
+
+/* --- the registry's verdicts --- */
+
+static void audit(struct control *c, const char *kind, const char *text)
+{
+    struct store_event e = {
+        .at_s = clock_wall_s(), .kind = kind, .machine = c->name, .source = c->source, .text = text};
+
+    (void)store_event_add(c->owner->hub->store, &e);
+}
+
+void control_messages_offline(struct control *c, const char *reason)
+{
+    log_info("%s is offline: %s", c->name, reason);
+    audit(c, "offline", reason);
+}
+
+void control_messages_unprobe(struct control *c)
+{
+    if (c->probed != NULL)
+        c->probed->prober = NULL;
+    c->probed = NULL;
+    if (c->prober != NULL) {
+        struct control *p = c->prober;
+
+        /* Whom it waited for is gone: ask anew. */
+        c->prober = NULL;
+        p->probed = NULL;
+        p->again = true;
+        control_soon(p);
+    }
+}
+
+static void describe(struct control *c, struct registry_hello *h)
+{
+    *h = (struct registry_hello){
+        .key = c->key,
+        .source = c->source,
+        .message = c->hello,
+        .name = json_str_or(c->hello, "name", NAMES_MACHINE_MAX, ""),
+        .token = json_str(c->hello, "token", 128),
+        .link = &c->link,
+    };
+}
+
+static void hold(struct control *c, const struct registry_answer *a, bool clone)
+{
+    bool news = c->state != CONTROL_HELD || c->clone != clone;
+
+    c->state = CONTROL_HELD;
+    c->clone = clone;
+    door_slot_release(c->owner->hub->door, &c->slot);
+    if (news) {
+        log_limited(&c->owner->limit, LOG_LEVEL_WARN, "machine %s from %s (%s) held back: %s",
+                    json_str_or(c->hello, "name", NAMES_MACHINE_MAX, "?"), c->source, c->key, a->text);
+        send_held(c, a->text);
+    }
+    control_reschedule(c);
+}
+
+static void welcome(struct control *c, const struct registry_answer *a)
+{
+    c->state = CONTROL_ONLINE;
+    c->machine = a->machine;
+    c->clone = false;
+    (void)snprintf(c->name, sizeof c->name, "%s", a->machine->name);
+    door_slot_release(c->owner->hub->door, &c->slot);
+    cJSON_Delete(c->hello);
+    c->hello = NULL;
+    log_info("%s is online, from %s (%s)%s", c->name, c->source, c->key,
+             a->joined ? ": joined with an invitation" : "");
+    audit(c, a->joined ? "join" : "online", c->key);
+    send_welcome(c, a->joined);
+    control_reschedule(c);
+}
+
+static void probe(struct control *c, const struct registry_answer *a)
+{
+    struct control *target = NULL;
+
+    if (a->machine->link == NULL || a->machine->link->ops != &control_link_ops) {
+        control_messages_refuse(c, "busy",
+                                "the name is in use by a connection that cannot be asked; try again", 10000);
+        return;
+    }
+    target = of_link(a->machine->link);
+    if (target == c) {
+        control_messages_refuse(c, "busy", "this connection holds the name already", 60000);
+        return;
+    }
+    if (target->prober != NULL) {
+        control_messages_refuse(c, "busy", "another instance with this key is being looked at; try again",
+                                10000);
+        return;
+    }
+    c->state = CONTROL_PROBING;
+    c->deadline = clock_now_ms() + CONTROL_SLACK_MS;
+    c->probed = target;
+    target->prober = c;
+    control_messages_ping(target);
+    control_reschedule(c);
+}
+
+static void act(struct control *c, const struct registry_answer *a, bool clone)
+{
+    switch (a->verdict) {
+    case REGISTRY_WELCOME:
+        welcome(c, a);
+        break;
+    case REGISTRY_HELD:
+        hold(c, a, clone);
+        break;
+    case REGISTRY_PROBE:
+        probe(c, a);
+        break;
+    case REGISTRY_REFUSED:
+        control_messages_refuse(c, a->code != NULL ? a->code : "busy", a->text,
+                                a->code != NULL && strcmp(a->code, "full") == 0 ? 300000 : 0);
+        break;
+    }
+}
+
+void control_messages_hold_clone(struct control *c, struct machine *m)
+{
+    struct registry_hello h;
+    struct registry_answer a = {.text = ""};
+
+    describe(c, &h);
+    registry_hold_clone(c->owner->hub->registry, &h, m, &a);
+    act(c, &a, true);
+}
+
+void control_messages_ask(struct control *c, bool probe_failed)
+{
+    struct registry_hello h;
+    struct registry_answer a = {.text = ""};
+
+    if (c->state == CONTROL_CLOSING || c->state == CONTROL_DEAD || c->hello == NULL)
+        return;
+    describe(c, &h);
+    h.probe_failed = probe_failed;
+    registry_hello(c->owner->hub->registry, &h, clock_wall_s(), &a);
+    act(c, &a, false);
+}
+
+/* --- from the agent --- */
+
+static const char *take_hello(struct control *c, cJSON **message)
+{
+    uint8_t pin[CRYPTO_HASH_SIZE];
+    const char *name = json_str(*message, "name", NAMES_MACHINE_MAX);
+    int64_t protocol = 0;
+
+    if (c->state != CONTROL_FRESH)
+        return "a second hello";
+    if (session_peer_pin(c->tls, pin) < 0)
+        return "no key of its own";
+    keys_pin_text(pin, c->key);
+    if (c->owner->hub->stopping) {
+        control_messages_refuse(c, "busy", "the hub is shutting down", 1000);
+    } else if (json_int(*message, "protocol", 0, INT32_MAX, &protocol) < 0 || protocol != 1) {
+        control_messages_refuse(c, "bad-hello",
+                                "this hub speaks protocol 1 only: update the older of the two", 0);
+    } else if (name == NULL || !names_machine_ok(name)) {
+        control_messages_refuse(
+            c, "bad-hello",
+            "the name is not one to 63 letters, digits, '-' or '_', or does not begin and end with a "
+            "letter or digit: choose another with --name",
+            0);
+    } else {
+        c->hello = *message;
+        *message = NULL;
+        control_messages_ask(c, false);
+    }
+    return NULL;
+}
+
+static const char *take_pong(struct control *c, const cJSON *message)
+{
+    int64_t n = json_int_or(message, "n", 0, UINT32_MAX, -1);
+
+    if (c->machine != NULL)
+        registry_state(c->owner->hub->registry, c->machine, message);
+    if (c->prober != NULL && c->machine != NULL && n == (int64_t)c->ping_n) {
+        struct control *p = c->prober;
+
+        c->prober = NULL;
+        p->probed = NULL;
+        control_messages_hold_clone(p, c->machine);
+    }
+    return NULL;
+}
+
+static const char *take_ping(struct control *c, const cJSON *message)
+{
+    cJSON *m = json_new("pong");
+
+    (void)json_add_int(m, "n", json_int_or(message, "n", 0, UINT32_MAX, 0));
+    (void)control_io_send(c, m);
+    return NULL;
+}
+
+static const char *take_answer(struct control *c, const cJSON *message, bool dialled)
+{
+    struct jumps *j = c->owner->hub->jumps;
+    int64_t id = 0;
+    int rc = 0;
+
+    if (json_int(message, "id", 1, INT64_C(1) << 53, &id) < 0)
+        return "an answer without an id";
+    if (dialled)
+        rc = jumps_dialled(j, &c->link, (uint64_t)id);
+    else
+        rc = jumps_failed(j, &c->link, (uint64_t)id, json_str_or(message, "code", 32, "other"),
+                          json_str_or(message, "reason", REASON_MAX, ""));
+    return rc < 0 ? "an answer to a dial that was not asked" : NULL;
+}
+
+static const char *take_bye(const cJSON *message)
+{
+    static char text[128]; /* valid until the connection is closed, which is next */
+
+    (void)snprintf(text, sizeof text, "the agent ended: %s",
+                   json_str_or(message, "reason", 80, "no reason given"));
+    return text;
+}
+
+static const char *dispatch(struct control *c, const char *type, cJSON **message)
+{
+    if (strcmp(type, "hello") == 0)
+        return take_hello(c, message);
+    if (c->state == CONTROL_FRESH)
+        return "a message before hello";
+    if (strcmp(type, "pong") == 0)
+        return take_pong(c, *message);
+    if (strcmp(type, "ping") == 0)
+        return take_ping(c, *message);
+    if (strcmp(type, "bye") == 0)
+        return take_bye(*message);
+    if (strcmp(type, "dialled") == 0 || strcmp(type, "failed") == 0)
+        return take_answer(c, *message, type[0] == 'd');
+    if (strcmp(type, "state") == 0 && c->machine != NULL)
+        registry_state(c->owner->hub->registry, c->machine, *message);
+    if (strcmp(type, "closed") == 0)
+        log_debug("%s: stream %s ended: %s", control_name(c), json_str_or(*message, "stream", 32, "?"),
+                  json_str_or(*message, "reason", REASON_MAX, ""));
+    return NULL; /* unknown types are ignored, so that versions mix */
+}
+
+const char *control_messages_line(struct control *c, const char *line, size_t n)
+{
+    cJSON *message = NULL;
+    const char *type = NULL, *why = NULL;
+
+    if (json_parse(line, n, CONTROL_LINE_MAX, &message) < 0)
+        return "a line that is not a message";
+    type = json_str(message, "type", 32);
+    why = type == NULL ? "a message without a type" : dispatch(c, type, &message);
+    cJSON_Delete(message);
+    return why;
+}
+
+/* --- the link --- */
+
+static int link_dial(struct link *l, const struct link_dial *d)
+{
+    struct control *c = of_link(l);
+    cJSON *m = NULL;
+    char key[2 * TICKET_KEY_SIZE + 1];
+    int rc = 0;
+
+    if (c->state != CONTROL_ONLINE)
+        return -EPIPE;
+    m = json_new("dial");
+    crypto_hex_encode(d->key, sizeof d->key, key, sizeof key);
+    (void)json_add_int(m, "id", (int64_t)d->id);
+    (void)json_add_str(m, "ticket", d->ticket);
+    (void)json_add_str(m, "key", key);
+    (void)json_add_str(m, "user", d->user);
+    (void)json_add_str(m, "source", d->source);
+    (void)json_add_int(m, "window", d->window);
+    (void)json_add_int(m, "patience_ms", d->patience_ms);
+    rc = control_io_send(c, m);
+    crypto_wipe(key, sizeof key);
+    return rc;
+}
+
+static void link_hangup(struct link *l, const uint8_t stream[TICKET_ID_SIZE], const char *reason)
+{
+    struct control *c = of_link(l);
+    cJSON *m = NULL;
+    char id[2 * TICKET_ID_SIZE + 1];
+
+    if (c->state != CONTROL_ONLINE)
+        return;
+    m = json_new("hangup");
+    crypto_hex_encode(stream, TICKET_ID_SIZE, id, sizeof id);
+    (void)json_add_str(m, "stream", id);
+    (void)json_add_str(m, "reason", reason);
+    (void)control_io_send(c, m);
+}
+
+static void link_drop(struct link *l, const char *code, const char *reason)
+{
+    struct control *c = of_link(l);
+
+    if (c->state == CONTROL_DEAD || c->state == CONTROL_CLOSING)
+        return;
+    log_info("%s: its connection from %s is closed: %s", control_name(c), c->source, reason);
+    c->machine = NULL;
+    control_messages_bye(c, code, reason, 0);
+}
+
+static void link_renamed(struct link *l, const char *name)
+{
+    struct control *c = of_link(l);
+    cJSON *m = json_new("renamed");
+
+    jumps_renamed(c->owner->hub->jumps, c->name, name);
+    (void)snprintf(c->name, sizeof c->name, "%s", name);
+    (void)json_add_str(m, "name", name);
+    (void)control_io_send(c, m);
+}
+
+const struct link_ops control_link_ops = {
+    .kind = "agent",
+    .dial = link_dial,
+    .hangup = link_hangup,
+    .drop = link_drop,
+    .renamed = link_renamed,
+};
+
+/* --- from the registry --- */
+
+void control_messages_approved(struct link *l, void *arg)
+{
+    struct control *c = of_link(l);
+
+    (void)arg;
+    if (l == NULL || l->ops != &control_link_ops || c->state != CONTROL_HELD)
+        return;
+    c->again = true;
+    control_soon(c);
+}
+
+void control_messages_expired(struct link *l, void *arg)
+{
+    (void)arg;
+    if (l->ops == &control_link_ops && of_link(l)->state == CONTROL_HELD)
+        control_messages_refuse(
+            of_link(l), "busy",
+            "nobody approved this machine in time (pending-expires); it may ask again, or be invited", 0);
+}

@@ -1,0 +1,340 @@
+/* Owns the order in which the hub's parts begin and end, and its small regular chores. */
+#include "hub/hub.h"
+#include "base/addr.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "hub/admin.h"
+#include "hub/config.h"
+#include "hub/control.h"
+#include "hub/door.h"
+#include "hub/fronts.h"
+#include "hub/hub_keys.h"
+#include "hub/jumps.h"
+#include "hub/listener.h"
+#include "hub/relays.h"
+#include "hub/reload.h"
+#include <errno.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define FLUSH_MS 200
+#define UPKEEP_MS 5000
+#define PURGE_EVERY 120 /* upkeeps */
+#define STOP_MS 5000
+#define STOP_LOOK_MS 50
+#define COMPLAINTS_MAX 65536
+
+static const char users_template[] =
+    "# The users of this hub, one key a line; multissh-authorized_users(5). Read again when it changes.\n"
+    "#   NAME OPTIONS TYPE KEY COMMENT\n"
+    "# alice machines=\"*\",admin ssh-ed25519 AAAA... alice@laptop\n"
+    "# bob machines=\"web-*,!web-9\" ssh-ed25519 AAAA... bob@desk\n";
+
+const uint8_t *hub_pin(const struct hub *hub)
+{
+    return hub_keys_pin(hub->keys);
+}
+
+SSL_CTX *hub_tls(const struct hub *hub)
+{
+    return hub_keys_tls(hub->keys);
+}
+
+/* --- chores --- */
+
+static void flush_cb(uv_timer_t *h)
+{
+    struct hub *hub = h->data;
+
+    (void)store_flush(hub->store);
+}
+
+static void upkeep_cb(uv_timer_t *h)
+{
+    static unsigned turns;
+    struct hub *hub = h->data;
+    int64_t now = clock_wall_s();
+
+    controls_expire(hub->controls);
+    if (turns++ % PURGE_EVERY != 0)
+        return;
+    (void)store_invitation_purge(hub->store, now);
+    (void)store_kill_purge(hub->store, now);
+    (void)store_events_trim(hub->store, hub->opt.audit_rows);
+}
+
+static void signal_cb(uv_signal_t *h, int signal)
+{
+    struct hub *hub = h->data;
+
+    if (hub->stopping) {
+        log_info("signal %d again: ending at once", signal);
+        uv_stop(hub->loop);
+        return;
+    }
+    log_info("signal %d: ending; running sessions go on", signal);
+    hub_stop(hub, false);
+}
+
+static void start_chores(struct hub *hub)
+{
+    (void)uv_timer_init(hub->loop, &hub->flush);
+    (void)uv_timer_init(hub->loop, &hub->upkeep);
+    (void)uv_timer_init(hub->loop, &hub->last);
+    (void)uv_signal_init(hub->loop, &hub->on_term);
+    (void)uv_signal_init(hub->loop, &hub->on_int);
+    hub->flush.data = hub->upkeep.data = hub->last.data = hub->on_term.data = hub->on_int.data = hub;
+    hub->handles = true;
+    (void)uv_timer_start(&hub->flush, flush_cb, FLUSH_MS, FLUSH_MS);
+    (void)uv_timer_start(&hub->upkeep, upkeep_cb, UPKEEP_MS, UPKEEP_MS);
+    (void)uv_signal_start(&hub->on_term, signal_cb, SIGTERM);
+    (void)uv_signal_start(&hub->on_int, signal_cb, SIGINT);
+}
+
+/* --- start --- */
+
+/* Every machine that is online is a descriptor. */
+static void raise_descriptors(void)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+        return;
+    r.rlim_cur = r.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &r) < 0)
+        log_warn("the limit of open files cannot be raised to %llu: %s", (unsigned long long)r.rlim_max,
+                 strerror(errno));
+    else
+        log_debug("at most %llu open files", (unsigned long long)r.rlim_cur);
+}
+
+/* The host's full name, as the resolver has it. */
+static void own_name(char *out, size_t size)
+{
+    struct addrinfo hints = {.ai_flags = AI_CANONNAME, .ai_socktype = SOCK_STREAM}, *list = NULL;
+    char host[254] = "localhost";
+
+    if (gethostname(host, sizeof host - 1) < 0)
+        (void)snprintf(host, sizeof host, "localhost");
+    (void)snprintf(out, size, "%s", host);
+    if (strchr(host, '.') == NULL && getaddrinfo(host, NULL, &hints, &list) == 0) {
+        if (list->ai_canonname != NULL && names_host_ok(list->ai_canonname))
+            (void)snprintf(out, size, "%s", list->ai_canonname);
+        freeaddrinfo(list);
+    }
+}
+
+static int take_names(struct hub *hub, struct errmsg *err)
+{
+    struct addr_hostport hp = {.port = 0};
+
+    if (hub->opt.public_addr != NULL && hub->opt.public_addr[0] != '\0') {
+        /* 65535 is no port that anybody publishes: it stands for "none given". */
+        if (addr_parse(hub->opt.public_addr, 65535, false, &hp) < 0 || !names_host_ok(hp.host))
+            return errmsg_set(err, -EINVAL, "public: '%s' is not HOST[:PORT]", hub->opt.public_addr);
+        (void)snprintf(hub->public_host, sizeof hub->public_host, "%s", hp.host);
+        hub->public_port = hp.port == 65535 ? 0 : hp.port;
+    } else {
+        own_name(hub->public_host, sizeof hub->public_host);
+        log_warn("the option public is not set: users and machines are told '%s', the name of this host; set "
+                 "public = "
+                 "HOST[:PORT] in %s if they reach it by another",
+                 hub->public_host, hub->config->file);
+    }
+    (void)snprintf(hub->domain, sizeof hub->domain, "%s",
+                   hub->opt.domain != NULL && hub->opt.domain[0] != '\0' ? hub->opt.domain
+                                                                         : hub->public_host);
+    if (!names_host_ok(hub->domain))
+        return errmsg_set(err, -EINVAL, "domain: '%s' is not a domain name", hub->domain);
+    return 0;
+}
+
+static int open_state(struct hub *hub, struct errmsg *err)
+{
+    int rc = fs_mkdir_private(hub->state_dir);
+
+    if (rc < 0)
+        return errmsg_set(err, rc, "%s: %s; choose another state folder with --state DIR", hub->state_dir,
+                          strerror(-rc));
+    rc = hub_keys_lock(hub->state_dir, &hub->lock, err);
+    if (rc < 0)
+        return rc;
+    if (access(hub->config->users, F_OK) < 0 && errno == ENOENT) {
+        rc = fs_write_atomic(hub->config->users, users_template, sizeof users_template - 1, 0600);
+        if (rc < 0)
+            return errmsg_set(err, rc, "%s: %s", hub->config->users, strerror(-rc));
+        log_info("made an empty list of users: %s", hub->config->users);
+    }
+    return 0;
+}
+
+static int read_users(struct hub *hub, struct errmsg *err)
+{
+    struct buf lines;
+    const char *text = NULL;
+    int rc = 0;
+
+    buf_init(&lines, COMPLAINTS_MAX);
+    rc = config_policy(hub->config, &lines, &hub->policy, err);
+    text = buf_str(&lines);
+    for (const char *at = text; rc == 0 && at != NULL && *at != '\0'; at += strcspn(at, "\n") + 1)
+        log_error("%.*s", (int)strcspn(at, "\n"), at);
+    buf_release(&lines);
+    return rc;
+}
+
+static int open_store(struct hub *hub, struct errmsg *err)
+{
+    struct registry_limits limits = {.machines_max = hub->opt.machines_max,
+                                     .pending_max = hub->opt.pending_max,
+                                     .pending_ms = hub->opt.pending_ms};
+    char path[FS_PATH_MAX];
+    int rc = fs_join(path, sizeof path, hub->state_dir, "hub.db");
+
+    if (rc < 0)
+        return errmsg_set(err, rc, "the path of the state folder is too long");
+    rc = store_open(path, &hub->store, err);
+    if (rc == 0)
+        rc = registry_new(hub->store, &limits, &hub->registry, err);
+    return rc;
+}
+
+static int start_parts(struct hub *hub, struct errmsg *err)
+{
+    int rc = jumps_new(hub, &hub->jumps);
+
+    if (rc == 0)
+        rc = door_new(hub, &hub->door);
+    if (rc == 0)
+        rc = controls_new(hub, &hub->controls);
+    if (rc == 0)
+        rc = fronts_new(hub, &hub->fronts);
+    if (rc == 0)
+        rc = relays_new(hub, &hub->relays);
+    if (rc == 0)
+        rc = reload_new(hub, &hub->reload);
+    if (rc < 0)
+        return errmsg_set(err, rc, "cannot start: %s", uv_strerror(rc));
+    /* After the watch has begun, so that no change falls between the two; before anybody can come. */
+    rc = read_users(hub, err);
+    if (rc == 0)
+        rc = admin_new(hub, &hub->admin, err);
+    if (rc == 0)
+        rc = listener_new(hub, &hub->listener, err);
+    return rc;
+}
+
+/* What a person does next, while there is nobody and nothing yet. */
+static void next_steps(const struct hub *hub)
+{
+    if (policy_count(hub->policy) == 0)
+        log_info("next: add a user, by appending a line like this to %s: alice machines=\"*\",admin "
+                 "ssh-ed25519 AAAA... "
+                 "(the line of her ~/.ssh/id_ed25519.pub)",
+                 hub->config->users);
+    if (registry_count(hub->registry, false) == 0)
+        log_info(
+            "next: invite a machine, and paste on it what this prints: multissh-hub --state %s invite web01",
+            hub->state_dir);
+}
+
+int hub_start(struct hub *hub, struct errmsg *err)
+{
+    int rc = 0;
+
+    hub->lock = -1;
+    (void)snprintf(hub->state_dir, sizeof hub->state_dir, "%s", hub->config->state_dir);
+    rc = config_options(hub->config, &hub->opt, err);
+    if (rc < 0)
+        return rc;
+    log_set_level((enum log_level)hub->opt.log_level);
+    raise_descriptors();
+    rc = open_state(hub, err);
+    if (rc == 0)
+        rc = take_names(hub, err);
+    if (rc == 0)
+        rc = hub_keys_load(hub->state_dir, hub->public_host, &hub->keys, err);
+    if (rc == 0)
+        rc = open_store(hub, err);
+    if (rc < 0)
+        return rc;
+    start_chores(hub);
+    rc = start_parts(hub, err);
+    if (rc < 0)
+        return rc;
+    if (hub->public_port == 0)
+        hub->public_port = listener_port(hub->listener);
+    log_info("multissh-hub %s runs: state %s, public %s port %u, domain %s, %zu users, %zu machines",
+             MULTISSH_VERSION, hub->state_dir, hub->public_host, (unsigned)hub->public_port, hub->domain,
+             policy_count(hub->policy), registry_count(hub->registry, false));
+    next_steps(hub);
+    return 0;
+}
+
+/* --- stop --- */
+
+static void stop_cb(uv_timer_t *h)
+{
+    struct hub *hub = h->data;
+
+    if (clock_now_ms() < hub->stop_by &&
+        (controls_count(hub->controls) > 0 || fronts_ending(hub->fronts) > 0))
+        return;
+    (void)uv_timer_stop(h);
+    uv_stop(hub->loop);
+}
+
+void hub_stop(struct hub *hub, bool with_fronts)
+{
+    static const char text[] = "the hub is shutting down";
+
+    if (hub->stopping) {
+        if (with_fronts)
+            fronts_end_all(hub->fronts, text);
+        return;
+    }
+    hub->stopping = true;
+    hub->stop_by = clock_now_ms() + STOP_MS;
+    listener_free(hub->listener);
+    hub->listener = NULL;
+    door_shut(hub->door);
+    jumps_stop(hub->jumps);
+    controls_bye(hub->controls);
+    if (with_fronts)
+        fronts_end_all(hub->fronts, text);
+    else
+        fronts_end_idle(hub->fronts, text);
+    (void)uv_timer_start(&hub->last, stop_cb, STOP_LOOK_MS, STOP_LOOK_MS);
+}
+
+void hub_release(struct hub *hub)
+{
+    listener_free(hub->listener);
+    fronts_free(hub->fronts);
+    controls_free(hub->controls);
+    relays_free(hub->relays);
+    reload_free(hub->reload);
+    if (hub->handles) {
+        uv_close((uv_handle_t *)&hub->flush, NULL);
+        uv_close((uv_handle_t *)&hub->upkeep, NULL);
+        uv_close((uv_handle_t *)&hub->last, NULL);
+        uv_close((uv_handle_t *)&hub->on_term, NULL);
+        uv_close((uv_handle_t *)&hub->on_int, NULL);
+    }
+    jumps_free(hub->jumps);
+    door_free(hub->door);
+    registry_free(hub->registry);
+    store_close(hub->store);
+    policy_free(hub->policy);
+    hub_keys_free(hub->keys);
+    /* Last: a `stop` that waits for the hub's end sees it here. */
+    admin_free(hub->admin);
+    if (hub->lock >= 0)
+        close(hub->lock);
+    options_release(hub_options_table, hub_options_count, &hub->opt);
+}

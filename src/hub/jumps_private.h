@@ -1,0 +1,63 @@
+/* Shared by jumps.c (from the request to the end), jumps_answers.c (what links and stream connections say)
+ * and jumps_table.c (finding and counting); nobody else includes it. */
+#ifndef MULTISSH_HUB_JUMPS_PRIVATE_H
+#define MULTISSH_HUB_JUMPS_PRIVATE_H
+
+#include "base/log.h"
+#include "hub/fronts.h"
+#include "hub/hashmap.h"
+#include "hub/hub.h"
+#include "hub/jumps.h"
+#include "hub/tally.h"
+#include <uv.h>
+
+struct jump {
+    struct jump *next, **at; /* in one of the two lists */
+    struct front *front;
+    struct link *link; /* while dialling */
+    uint64_t channel, id, started, deadline, connections_second;
+    int64_t started_s;
+    unsigned connections;
+    bool open, dialled, redialled, counted_user, counted_machine, counted_front;
+    uint16_t source_port;
+    uint8_t stream[TICKET_ID_SIZE];
+    uint8_t key[TICKET_KEY_SIZE]; /* while dialling */
+    char machine[NAMES_MACHINE_MAX + 1], user[NAMES_USER_MAX + 1], source[64];
+};
+
+struct jumps {
+    struct hub *hub;
+    struct jump *dialling, *open;
+    size_t n;
+    uint64_t last_id;
+    struct hashmap by_id, by_stream, by_channel;
+    struct tally *tally; /* per user, machine and front */
+    uv_timer_t timer;    /* while something is dialling */
+    struct log_limit limit;
+};
+
+/* jumps_table.c: a jump is in all indexes and in the list `dialling` from add to remove. */
+int jumps_table_add(struct jumps *j, struct jump *p); /* 0 or -ENOMEM; then in no index */
+void jumps_table_remove(struct jumps *j, struct jump *p);
+void jumps_table_opened(struct jumps *j, struct jump *p); /* to the list of the open ones */
+struct jump *jumps_table_id(const struct jumps *j, uint64_t id);
+struct jump *jumps_table_stream(const struct jumps *j, const uint8_t stream[TICKET_ID_SIZE]);
+struct jump *jumps_table_channel(const struct jumps *j, const struct front *f, uint64_t channel);
+unsigned jumps_table_of_user(const struct jumps *j, const char *user);
+unsigned jumps_table_of_machine(const struct jumps *j, const char *machine);
+
+/* jumps.c */
+/* Asks l. Returns 0 or a negative code. */
+int jumps_dial(struct jumps *j, struct jump *p, struct link *l);
+/* The other half is there. Takes fd in every case. */
+void jumps_join(struct jumps *j, struct jump *p, uint32_t epoch, int fd);
+/* Tells the front and the log, and ends the jump. */
+void jumps_refuse(struct jumps *j, struct jump *p, const char *text);
+/* The number under which a link is asked; it says of itself that it was made for this link, so that an
+ * invented answer is known without remembering every question. */
+uint64_t jumps_dial_id(const struct link *l, uint64_t id);
+
+/* jumps_answers.c */
+void jumps_watch(struct jumps *j); /* runs the timer while something is dialling */
+
+#endif
