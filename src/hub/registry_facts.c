@@ -188,10 +188,11 @@ static bool apply_host_keys(struct machine *m, const cJSON *keys, bool whole)
 
 static bool apply_labels(struct machine *m, const cJSON *labels, bool whole)
 {
-    if (labels == NULL && !whole)
+    bool fit = labels != NULL && labels_fit(labels);
+    if (!fit && !whole)
         return false;
     char *text = NULL;
-    if (labels != NULL && labels_fit(labels) && cJSON_GetArraySize(labels) > 0)
+    if (fit && cJSON_GetArraySize(labels) > 0)
         text = cJSON_PrintUnformatted(labels);
     bool changed = (text == NULL) != (m->labels == NULL) || (text != NULL && strcmp(text, m->labels) != 0);
     cJSON_free(m->labels);
