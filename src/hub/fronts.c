@@ -114,7 +114,7 @@ void fronts_gone(struct front *f, const char *why)
     f->end_by = clock_now_ms() + END_MS;
     execs_release(&f->execs);
     seqpacket_free(f->channel);
-    jumps_front_gone(hub->jumps, f);
+    jumps_front_gone(hub->jumps, f, "the user's connection ended");
     publications_gone(f, why);
     door_slot_release(hub->door, &f->slot);
     if (f->known)

@@ -306,17 +306,17 @@ void jumps_closed(struct jumps *j, struct front *f, uint64_t channel, const char
     }
 }
 
-void jumps_front_gone(struct jumps *j, struct front *f)
+void jumps_front_gone(struct jumps *j, struct front *f, const char *why)
 {
     for (struct jump *p = j->open, *next = NULL; p != NULL && jumps_of_front(j, f) > 0; p = next) {
         next = p->next;
         if (p->front == f)
-            jump_end(j, p, "the user's connection ended", 0, 0);
+            jump_end(j, p, why, 0, 0);
     }
     for (struct jump *p = j->dialling, *next = NULL; p != NULL && jumps_of_front(j, f) > 0; p = next) {
         next = p->next;
         if (p->front == f)
-            jump_drop(j, p, "the user's connection ended");
+            jump_drop(j, p, why);
     }
 }
 

@@ -23,7 +23,7 @@ int jumps_open(struct jumps *j, struct front *f, uint64_t channel, const char *h
 /* The front's channel ended. A channel that is not there is ignored: a kill may have crossed it. */
 void jumps_closed(struct jumps *j, struct front *f, uint64_t channel, const char *reason, uint64_t sent,
                   uint64_t received);
-void jumps_front_gone(struct jumps *j, struct front *f);
+void jumps_front_gone(struct jumps *j, struct front *f, const char *why);
 /* Answers of links. Return -ENOENT when nobody asked (the caller closes a peer that invents answers). */
 int jumps_dialled(struct jumps *j, struct link *l, uint64_t id);
 int jumps_failed(struct jumps *j, struct link *l, uint64_t id, const char *code, const char *reason);

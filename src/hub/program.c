@@ -2,6 +2,7 @@
 #include "hub/program.h"
 #include "base/fs.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
 
@@ -34,6 +35,7 @@ int program_start(uv_loop_t *loop, uv_process_t *process, char *const args[], in
 
 int program_run(char *const args[])
 {
+    posix_spawn_file_actions_t actions;
     char path[FS_PATH_MAX];
     pid_t pid = 0;
     int status = 0;
@@ -41,7 +43,12 @@ int program_run(char *const args[])
 
     if (rc < 0)
         return rc;
-    rc = posix_spawn(&pid, path, NULL, NULL, args, environ);
+    if (posix_spawn_file_actions_init(&actions) != 0)
+        return -ENOMEM;
+    rc = posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+    if (rc == 0)
+        rc = posix_spawn(&pid, path, &actions, NULL, args, environ);
+    (void)posix_spawn_file_actions_destroy(&actions);
     if (rc != 0)
         return -rc;
     while (waitpid(pid, &status, 0) < 0) {

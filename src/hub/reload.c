@@ -164,7 +164,7 @@ static int reload_users(struct hub *hub, struct buf *complaints)
     say_lines(&lines, complaints);
     policy_free(hub->policy);
     hub->policy = p;
-    log_info("%s: read, %zu lines of users are in force", hub->config->users, policy_count(p));
+    log_info("%s: read; lines of users in force: %zu", hub->config->users, policy_count(p));
     fronts_policy_changed(hub->fronts);
 out:
     buf_release(&lines);
