@@ -18,7 +18,7 @@ static bool wanted(const struct list *l, const char *name)
     if (l->c->n == 0)
         return true;
     for (int i = 0; i < l->c->n; i++) {
-        if (names_match(name, l->c->word[i]))
+        if (names_match_list(name, l->c->word[i]))
             return true;
     }
     return false;
@@ -224,6 +224,24 @@ static void print_pending(struct list *l)
         cmd_out(l->c, "No machine is waiting.\n");
 }
 
+/* Patterns that can match no name are a mistake, and said to be one. web01.DOMAIN is taken for web01. */
+static int check_patterns(struct cmd *c)
+{
+    size_t d = strlen(c->hub->domain);
+    for (int i = 0; i < c->n; i++) {
+        char clean[80], *word = c->word[i];
+        size_t n = strlen(word);
+        if (d > 0 && n > d + 1 && word[n - d - 1] == '.' && names_same(word + n - d, c->hub->domain))
+            word[n - d - 1] = '\0';
+        if (names_list_ok(word))
+            continue;
+        describe_clean(word, clean, sizeof clean);
+        return cmd_usage(
+            c, "%s is not a pattern (names with * and ?, separated by commas, a leading ! excludes)", clean);
+    }
+    return CMD_GO;
+}
+
 int cmd_list_run(struct cmd *c)
 {
     bool table = false, pending = false;
@@ -233,6 +251,8 @@ int cmd_list_run(struct cmd *c)
                                          {'\0', "json", &l.with_json, NULL},
                                          {'\0', "pending", &pending, NULL}};
     int status = cmd_parse(c, options, sizeof options / sizeof options[0], 0, 60);
+    if (status == CMD_GO)
+        status = check_patterns(c);
     if (status != CMD_GO)
         return status;
     if (table && l.with_json)

@@ -81,6 +81,6 @@ typedef int store_event_fn(const struct store_event *e, void *arg);
 /* The newest max events that match (NULL = all), oldest first. */
 int store_events(struct store *s, const char *machine, const char *user, unsigned max, store_event_fn *fn,
                  void *arg);
-int store_events_trim(struct store *s, uint64_t keep_rows); /* gathered; at most 10,000 rows a call */
+int store_events_trim(struct store *s, uint64_t keep_rows); /* gathered; at most 50,000 rows a call */
 
 #endif

@@ -45,7 +45,7 @@ static const char *const sql[STORE_STATEMENTS] = {
                      "WHERE (?1 IS NULL OR machine = ?1 COLLATE NOCASE) AND (?2 IS NULL OR user = ?2) "
                      "ORDER BY id DESC LIMIT ?3) ORDER BY id",
     [STORE_EVENTS_TRIM] = "DELETE FROM event WHERE id IN (SELECT id FROM event "
-                          "WHERE id <= (SELECT max(id) FROM event) - ?1 ORDER BY id LIMIT 10000)",
+                          "WHERE id <= (SELECT max(id) FROM event) - ?1 ORDER BY id LIMIT 50000)",
 };
 
 static int code_of(int rc)
