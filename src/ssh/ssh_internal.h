@@ -52,7 +52,8 @@ struct ssh_server {
     struct ssh_question *asks;      /* delivered and unanswered */
     struct ssh_question *late;      /* made inside a libssh callback, not delivered yet */
     unsigned ask_count;             /* of asks, channel opens not counted */
-    bool ordered_ask; /* an unanswered login or global request: replies must keep their order (RFC 4252 §5.1, 4254 §4) */
+    bool ordered_ask; /* an unanswered login or global request: replies must keep their order (RFC 4252 §5.1,
+                         4254 §4) */
 
     bool asked_for_methods;
     unsigned refused_keys;

@@ -116,6 +116,7 @@ static void finish(struct ssh_server *s, const char *why)
     close(s->fd);
     s->fd = -1;
     s->phase = SSH_PHASE_ENDED;
+    ssh_loop_again(s->loop); /* the owner's turn hook sees it */
     if (s->events.ended != NULL) {
         s->events.ended(s->arg, s->text);
     }

@@ -1,0 +1,932 @@
+"""multissh-front by itself: real SSH clients on one side, a hub played by hand on the other, the machine's edge by
+helpers/edge_b.c in front of a real sshd."""
+import array
+import hashlib
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import paramiko
+import pytest
+from kit import proc
+from kit.bench import BUILD, ROOT, Bench, sanitized
+from kit.parts import ME, Sshd, keygen, public_key
+from kit.wait import free_port, wait_for
+
+SLOW = 3 if sanitized() else 1
+PACKET_MAX = 131072
+
+
+def build_edge(folder):
+    """Compiled here, with the build's own libraries: the helper is no program of the project."""
+    out = folder / "edge_b"
+    sanitize = ["-fsanitize=address,undefined"] if sanitized() else []
+    subprocess.run(["cc", "-D_GNU_SOURCE", "-std=c17", "-O2", "-Wall", "-Wextra", "-Werror", *sanitize, f"-I{ROOT}/src",
+                    str(ROOT / "tests/e2e/helpers/edge_b.c"), "-o", str(out), str(BUILD / "src/stream/libstream.a"),
+                    str(BUILD / "src/base/libbase.a"), "-lcrypto", "-lcjson"], check=True)
+    return out
+
+
+class Front:
+    """One front process and the hub's end of its socket. Messages of the front end in .got; .answer decides what is said."""
+
+    def __init__(self, world, connection, **start):
+        self.world = world
+        self.got, self.lock = [], threading.Condition()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.sock = ours
+        self.answers = dict(world.answers)
+        stderr = open(world.bench.path(f"front.{world.bench.number()}.log"), "wb")
+        self.log_path = Path(stderr.name)
+        # Descriptors 3 and 4, as the hub passes them.
+        connection_fd, hub_fd = connection.fileno(), theirs.fileno()
+
+        def arrange():
+            high_c, high_h = os.dup(connection_fd), os.dup(hub_fd)
+            while high_c <= 4:
+                high_c = os.dup(high_c)
+            while high_h <= 4:
+                high_h = os.dup(high_h)
+            os.dup2(high_c, 3)
+            os.dup2(high_h, 4)
+        argv = [str(BUILD / "multissh-front"), "--host-key", str(world.host_key), "--connection-fd", "3", "--hub-fd", "4"]
+        self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, preexec_fn=arrange, close_fds=False,
+                                      start_new_session=True)
+        stderr.close()
+        theirs.close()
+        self.ready = False
+        message = {"type": "start", "source": "127.0.0.1", "port": 1, "grace_ms": 60000, "tries": 6, "channels": 256, "keepalive_ms": 30000}
+        message.update(world.start)
+        message.update(start)
+        self.send(message)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def send(self, message, fd=None):
+        data = json.dumps(message).encode()
+        control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))] if fd is not None else []
+        self.sock.sendmsg([data], control)
+
+    def _read(self):
+        while True:
+            try:
+                data = self.sock.recv(PACKET_MAX)
+            except OSError:
+                return
+            if not data:
+                return
+            message = json.loads(data)
+            with self.lock:
+                self.got.append(message)
+                self.lock.notify_all()
+            answer = self.answers.get(message["type"])
+            if answer:
+                try:
+                    answer(self, message)
+                except OSError:
+                    return
+
+    def find(self, kind, **fields):
+        with self.lock:
+            return [m for m in self.got if m["type"] == kind and all(m.get(k) == v for k, v in fields.items())]
+
+    def wait(self, kind, count=1, timeout=10, **fields):
+        wait_for(lambda: len(self.find(kind, **fields)) >= count, timeout * SLOW,
+                 lambda: f"{kind} {fields} among {self.got}; log: {self.log()}")
+        return self.find(kind, **fields)[count - 1]
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def ended(self, timeout=10):
+        return self.popen.wait(timeout * SLOW)
+
+
+class World:
+    """A listener that starts a front for each connection, a user with a key, and perhaps a machine."""
+
+    def __init__(self, folder):
+        self.bench = Bench()
+        self.edge = folder
+        self.host_key = self.bench.path("host_key")
+        done = subprocess.run([str(BUILD / "multissh-front"), "--make-host-key", str(self.host_key)], capture_output=True, text=True, check=True)
+        self.host_line = done.stdout.strip()
+        self.key = keygen(self.bench.path("id"), comment="alice")
+        self.start, self.fronts, self.edges, self.pairs = {}, [], [], []
+        self.answers = {"auth": self.on_auth, "exec": self.on_exec, "open": self.on_open, "publish": self.on_publish}
+        self.target_port = None
+        self.window = 4 << 20
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+        self.known = self.bench.path("known_hosts")
+        self.known.write_text(f"[127.0.0.1]:{self.port} {self.host_line}\n")
+        self.config = self.bench.path("config")
+        self.config.write_text(f"""Host *
+  User {ME}
+  IdentityFile {self.key}
+  IdentitiesOnly yes
+  UserKnownHostsFile {self.known}
+  GlobalKnownHostsFile /dev/null
+  StrictHostKeyChecking yes
+Host hub
+  HostName 127.0.0.1
+  Port {self.port}
+Host m*
+  StrictHostKeyChecking no
+  UserKnownHostsFile /dev/null
+  LogLevel ERROR
+""")
+
+    def _accept(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            self.fronts.append(Front(self, connection))
+            connection.close()
+
+    def front(self, count=1):
+        wait_for(lambda: len(self.fronts) >= count, 10)
+        return self.fronts[count - 1]
+
+    # What a hub would say.
+    def on_auth(self, front, m):
+        ok = m["key"] == " ".join(public_key(self.key).split()[:2])
+        front.send({"type": "auth-result", "id": m["id"], "ok": ok, "user": "alice"})
+
+    def on_exec(self, front, m):
+        word = m["command"].split(" ")[0]
+        if word == "":
+            front.send({"type": "output", "id": m["id"], "data": "hello\nweb01\n", "error": False, "last": True})
+            front.send({"type": "exit", "id": m["id"], "status": 0})
+        elif word == "long":
+            # 40 parts of 16 KiB, each asked for.
+            parts = [f"{n:04d}" * 4096 for n in range(40)]
+
+            def more(f, ask, parts=parts):
+                if ask["id"] != m["id"]:
+                    return
+                part = parts.pop(0)
+                f.send({"type": "output", "id": m["id"], "data": part, "error": False, "last": not parts})
+                if not parts:
+                    f.send({"type": "exit", "id": m["id"], "status": 0})
+            front.answers["more"] = more
+            more(front, m)
+        elif word == "hang":
+            pass
+        else:
+            front.send({"type": "output", "id": m["id"], "data": f"no such command: {word}\n", "error": True, "last": True})
+            front.send({"type": "exit", "id": m["id"], "status": 2})
+
+    def on_open(self, front, m):
+        if m["host"].startswith("no"):
+            front.send({"type": "refused", "id": m["id"], "text": f"{m['host']} is offline, last seen 14 min ago (keepalive lost)"})
+            return
+        self.open_stream(front, m["id"])
+
+    def open_stream(self, front, ident):
+        stream, key = os.urandom(16).hex(), os.urandom(32).hex()
+        a, b = tcp_pair()
+        edge = self.start_edge(key, b)
+        edge.stream, edge.key, edge.front = stream, key, front
+        front.send({"type": "opened", "id": ident, "stream": stream, "key": key, "window": self.window, "patience_ms": 60000, "epoch": 0}, a.fileno())
+        a.close()
+        return edge
+
+    def start_edge(self, key, sock):
+        edge = subprocess.Popen([str(self.edge), key, str(self.target_port), str(sock.fileno()), str(self.window)], pass_fds=[sock.fileno()],
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        sock.close()
+        self.edges.append(edge)
+        return edge
+
+    def on_publish(self, front, m):
+        ok = m["host"].startswith("alice-")
+        front.send({"type": "publish-result", "id": m["id"], "ok": ok, "text": "published" if ok else f"you may not publish {m['host']}"})
+
+    # Clients.
+    def ssh(self, *words, input=None, timeout=60, stdout=None):
+        return self.bench.run("ssh", "-F", str(self.config), *words, input=input, timeout=timeout * SLOW, stdout=stdout)
+
+    def popen(self, *words, **options):
+        options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        popen = subprocess.Popen(["ssh", "-F", str(self.config), *words], env=self.bench.env(), cwd=self.bench.root, start_new_session=True, **options)
+        self.pairs.append(popen)
+        return popen
+
+    def with_sshd(self):
+        sshd = Sshd(self.bench)
+        with open(sshd.authorized, "a", encoding="ascii") as keys:
+            keys.write(public_key(self.key) + "\n")
+        self.target_port = sshd.port
+        return sshd
+
+    def jump(self, *words, machine="m1", **options):
+        # -J passes no -F on.
+        return self.ssh("-o", f"ProxyCommand=ssh -F {self.config} -W %h:22 hub", machine, *words, **options)
+
+    def close(self):
+        self.listener.close()
+        for popen in self.pairs + self.edges:
+            if popen.poll() is None:
+                os.kill(popen.pid, signal.SIGCONT)
+                popen.kill()
+            popen.wait()
+        complaints = []
+        for front in self.fronts:
+            front.sock.close()
+            try:
+                status = front.popen.wait(20 * SLOW)
+            except subprocess.TimeoutExpired:
+                front.popen.kill()
+                front.popen.wait()
+                complaints.append("a front did not end with its hub and its user")
+                continue
+            if proc.FAULTS.search(front.log()) or -status in proc.CRASHES:
+                complaints.append(f"front: {status}: {front.log()[-4000:]}")
+        complaints += self.bench.close()
+        self.bench.remove()
+        return complaints
+
+
+def tcp_pair():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        one = socket.create_connection(listener.getsockname())
+        other, _ = listener.accept()
+    return one, other
+
+
+@pytest.fixture(scope="session")
+def edge(tmp_path_factory):
+    return build_edge(tmp_path_factory.mktemp("edge"))
+
+
+@pytest.fixture
+def world(edge):
+    world = World(edge)
+    yield world
+    complaints = world.close()
+    if complaints:
+        pytest.fail("\n".join(complaints), pytrace=False)
+
+
+# --- the program ---
+
+def test_command_line(world):
+    run = world.bench.run
+    front = BUILD / "multissh-front"
+    assert "--make-host-key" in run(front, "--help").ok().out
+    assert re.match(r"multissh-front \d+\.\d+", run(front, "--version").ok().out)
+    run(front).failed(2).says("usage")
+    run(front, "--frob").failed(2).says("unknown argument '--frob'")
+    run(front, "--host-key").failed(2).says("wants a value")
+    run(front, "--make-host-key", world.host_key).failed(1).says("is there already and is left as it is")
+    assert os.stat(world.host_key).st_mode & 0o777 == 0o600
+    assert world.host_line in Path(f"{world.host_key}.pub").read_text()
+    assert world.host_line in run("ssh-keygen", "-y", "-f", world.host_key).ok().out
+    os.chmod(world.host_key, 0o644)
+    run(front, "--host-key", world.host_key, "--connection-fd", "0", "--hub-fd", "1").failed(1).says("can be read by others")
+    os.chmod(world.host_key, 0o600)
+
+
+# --- login ---
+
+def test_login_and_a_command(world):
+    done = world.ssh("hub").ok()
+    assert done.out == "hello\nweb01\n"
+    front = world.front()
+    assert front.wait("ready")["pid"] == front.popen.pid
+    auths = front.find("auth")
+    assert [a["verified"] for a in auths] == [False, True]
+    assert auths[0]["login"] == ME
+    assert front.find("exec")[0]["tty"] is False
+    assert front.ended() == 0
+
+
+def test_the_first_answer_names_the_methods(world):
+    assert "(publickey)" in world.ssh("-o", "PubkeyAuthentication=no", "hub").failed(255).err
+
+
+def test_an_unknown_key_is_refused_and_tries_are_counted(world):
+    world.start = {"tries": 3}
+    keys = []
+    for n in range(5):
+        path = keygen(world.bench.path(f"other{n}"))
+        keys += ["-i", str(path)]
+    done = world.ssh("-o", "IdentityFile=none", *keys, "hub").failed(255)
+    assert "too many keys were refused" in done.err
+    front = world.front()
+    assert len(front.find("auth")) == 3
+    assert "too many" in front.wait("login-failed")["reason"]
+    assert front.ended() == 0
+
+
+@pytest.mark.parametrize("kind,bits", [("rsa", 2048), ("ecdsa", 256), ("ecdsa", 384), ("ecdsa", 521)])
+def test_kinds_of_keys(world, kind, bits):
+    world.key = keygen(world.bench.path("other"), kind=kind, bits=bits)
+    assert world.ssh("-o", "IdentityFile=none", "-i", str(world.key), "hub").ok().out == "hello\nweb01\n"
+
+
+def test_a_certificate_is_refused_without_asking(world):
+    ca = keygen(world.bench.path("ca"))
+    world.bench.run("ssh-keygen", "-q", "-s", ca, "-I", "alice", "-n", ME, f"{world.key}.pub").ok()
+    world.ssh("-o", f"CertificateFile={world.key}-cert.pub", "hub").ok()
+    front = world.front()
+    assert "certificate" in front.wait("login-failed")["reason"]
+    assert not [a for a in front.find("auth") if "cert" in a["key"]]
+
+
+def test_grace(world):
+    world.start = {"grace_ms": 700}
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", world.port)) as sock:
+        sock.sendall(b"SSH-2.0-slow\r\n")
+        data = b""
+        while True:
+            more = sock.recv(4096)
+            if not more:
+                break
+            data += more
+    assert b"no login within the time allowed" in data
+    assert 0.6 < time.monotonic() - began < 3 * SLOW
+    assert "time allowed" in world.front().wait("login-failed")["reason"]
+    assert world.front().ended() == 0
+
+
+def test_a_key_that_cannot_be_read_does_not_wait_for_ever(world):
+    transport = paramiko.Transport(socket.create_connection(("127.0.0.1", world.port)))
+    transport.start_client(timeout=10)
+    began = time.monotonic()
+    message = paramiko.Message()
+    message.add_byte(bytes([5]))
+    message.add_string("ssh-userauth")
+    transport._send_message(message)
+    message = paramiko.Message()
+    message.add_byte(bytes([50]))
+    for part in ("alice", "ssh-connection", "publickey"):
+        message.add_string(part)
+    message.add_boolean(False)
+    message.add_string("ssh-dss")
+    message.add_string(b"\0\0\0\7ssh-dss" + b"\0\0\0\1\1" * 4)
+    transport._send_message(message)
+    wait_for(lambda: not transport.is_active(), 12 * SLOW)
+    assert 4 < time.monotonic() - began < 9 * SLOW
+    assert "cannot be read" in world.front().wait("login-failed")["reason"]
+    transport.close()
+    assert world.front().ended() == 0
+
+
+# --- commands ---
+
+def test_terminal_and_status(world):
+    done = world.ssh("-tt", "hub").ok()
+    assert done.out.startswith("hello\r\nweb01\r\n")
+    assert world.front().find("exec")[0]["tty"] is True
+    done = world.ssh("hub", "frob", "x").failed(2)
+    assert (done.out, done.err) == ("", "no such command: frob\n")
+
+
+def test_long_output_is_asked_for_part_by_part(world):
+    done = world.ssh("hub", "long").ok()
+    assert done.out == "".join(f"{n:04d}" * 4096 for n in range(40))
+    assert len(world.front().find("more")) == 39
+
+
+def test_subsystems_are_refused_with_a_sentence(world):
+    world.bench.run("sftp", "-F", world.config, "-b", "-", "hub", input="ls\n").failed().says("the hub has no files")
+    world.ssh("-s", "hub", "netconf").failed(2).says("no subsystem 'netconf'")
+
+
+def test_a_user_who_closes_a_command(world):
+    popen = world.popen("hub", "hang")
+    front = world.front()
+    asked = front.wait("exec")
+    popen.kill()
+    assert front.wait("exec-close")["id"] == asked["id"]
+    assert front.ended() == 0
+
+
+def test_ctrl_c_ends_a_command(world):
+    popen = world.popen("-tt", "hub", "hang")
+    front = world.front()
+    front.wait("exec")
+    popen.stdin.write(b"\x03")
+    popen.stdin.flush()
+    front.wait("exec-close")
+    assert popen.wait(10 * SLOW) == 130
+
+
+def test_odd_commands(world):
+    world.ssh("hub", b"frob \xff").failed(2).says("not UTF-8")
+    world.ssh("hub", "x" * 20000).failed(2).says("too long")
+
+
+# --- jumps ---
+
+def test_a_jump(world):
+    world.with_sshd()
+    assert world.jump("echo", "from-the-machine").ok().out == "from-the-machine\n"
+    front = world.front()
+    opened = front.find("open")[0]
+    assert (opened["host"], opened["port"]) == ("m1", 22)
+    closed = front.wait("close", id=opened["id"])
+    assert closed["sent"] > 1000 and closed["received"] > 1000
+    assert front.ended(20) == 0
+    assert world.edges[0].wait(20) == 0
+
+
+def test_a_refusal_is_read_in_the_clients_own_output(world):
+    done = world.jump("true", machine="nosuch").failed(255)
+    assert "nosuch is offline, last seen 14 min ago (keepalive lost)" in done.err + done.out or world.config
+    done = world.ssh("-o", "LogLevel=INFO", "-o", f"ProxyCommand=ssh -F {world.config} -W %h:22 hub", "nosuch", "true").failed(255)
+    assert "nosuch is offline, last seen 14 min ago (keepalive lost)" in done.err
+    assert world.front().ended() == 0
+
+
+def test_a_refusal_leaves_other_sessions_of_the_connection(world):
+    """Multiplexed: one connection to the hub, a session through it, and a refused one beside it."""
+    world.with_sshd()
+    control = world.bench.path("mux")
+    mux = ["-o", f"ControlPath={control}"]
+    master = world.popen("-M", "-N", *mux, "hub")
+    wait_for(control.exists, 10)
+    through = ["-o", "LogLevel=INFO", "-o", f"ProxyCommand=ssh -F {world.config} -o ControlPath={control} -W %h:22 hub"]
+    session = world.popen(*through, "m1", "echo up; cat")
+    assert session.stdout.readline() == b"up\n"
+    for n in range(3):
+        world.ssh(*through, f"no{n}", "true").failed(255).says(f"no{n} is offline")
+        session.stdin.write(b"still\n")
+        session.stdin.flush()
+        assert session.stdout.readline() == b"still\n"
+    assert len(world.fronts) == 1
+    session.stdin.close()
+    assert session.wait(20) == 0
+    master.kill()
+
+
+def test_plink_reads_the_refusal_and_jumps(world):
+    if not proc.command_of(1) and False:
+        return
+    ppk = world.bench.path("id.ppk")
+    world.bench.run("puttygen", world.key, "-o", ppk).ok()
+    fingerprint = world.bench.run("ssh-keygen", "-lf", f"{world.host_key}.pub").ok().out.split()[1]
+    inner = f"plink -batch -hostkey {fingerprint} -i {ppk} -P {world.port} -nc %host:22 {ME}@127.0.0.1"
+    done = world.bench.run("plink", "-batch", "-i", ppk, "-proxycmd", inner, f"{ME}@nosuch", "true").failed()
+    assert "nosuch is offline" in done.err
+    sshd = world.with_sshd()
+    machine = world.bench.run("ssh-keygen", "-lf", f"{sshd.host_key}.pub").ok().out.split()[1]
+    done = world.bench.run("plink", "-batch", "-hostkey", machine, "-i", ppk, "-proxycmd", inner, f"{ME}@m1", "echo by-plink").ok()
+    assert done.out == "by-plink\n"
+
+
+def test_dropbear(world):
+    world.with_sshd()
+    key = world.bench.path("id_dropbear")
+    world.bench.run("dropbearconvert", "openssh", "dropbear", world.key, key).ok()
+    inner = f"dbclient -y -y -i {key} -p {world.port} -B m1:22 {ME}@127.0.0.1"
+    done = world.bench.run("dbclient", "-y", "-y", "-i", key, "-J", inner, f"{ME}@m1", "echo by-dropbear").ok()
+    assert done.out == "by-dropbear\n"
+
+
+def paramiko_client(world):
+    transport = paramiko.Transport(socket.create_connection(("127.0.0.1", world.port)))
+    transport.start_client(timeout=20)
+    transport.auth_publickey(ME, paramiko.Ed25519Key.from_private_key_file(str(world.key)))
+    return transport
+
+
+def test_paramiko(world):
+    world.with_sshd()
+    outer = paramiko_client(world)
+    channel = outer.open_channel("direct-tcpip", ("m1", 22), ("127.0.0.1", 0))
+    inner = paramiko.Transport(channel)
+    inner.start_client(timeout=20)
+    inner.auth_publickey(ME, paramiko.Ed25519Key.from_private_key_file(str(world.key)))
+    session = inner.open_session()
+    session.exec_command("echo by-paramiko")
+    assert session.makefile("rb").read() == b"by-paramiko\n"
+    inner.close()
+    outer.close()
+
+
+@pytest.mark.parametrize("rekey", ["default", "1M"])
+def test_64_mib_each_way(world, rekey):
+    world.with_sshd()
+    if rekey != "default":
+        world.config.write_text(f"RekeyLimit {rekey}\n" + world.config.read_text())
+    data = os.urandom(64 << 20)
+    source, target = world.bench.path("source"), world.bench.path("target")
+    source.write_bytes(data)
+    world.jump(f"cat >{target}", input=data, timeout=120).ok()
+    assert target.read_bytes() == data
+    with open(world.bench.path("down"), "wb") as out:
+        world.jump(f"cat {source}", timeout=120, stdout=out).ok()
+    assert world.bench.path("down").read_bytes() == data
+
+
+def test_both_ways_at_once_with_rekeying(world):
+    world.with_sshd()
+    world.config.write_text("RekeyLimit 1M\n" + world.config.read_text())
+    data = os.urandom(48 << 20)
+    done = world.jump("cat", input=data, timeout=180).ok()
+    assert hashlib.sha256(done.raw).digest() == hashlib.sha256(data).digest()
+
+
+def test_half_close(world):
+    """EOF from the user is passed on, and the answer still comes: then EOF the other way, and the channel closes."""
+    server = socket.create_server(("127.0.0.1", 0))
+    world.target_port = server.getsockname()[1]
+
+    def serve():
+        client, _ = server.accept()
+        got = b""
+        while True:
+            more = client.recv(65536)
+            if not more:
+                break
+            got += more
+        client.sendall(hashlib.sha256(got).hexdigest().encode())
+        client.close()
+    threading.Thread(target=serve, daemon=True).start()
+    data = os.urandom(3 << 20)
+    done = world.ssh("-W", "m1:22", "hub", input=data).ok()
+    assert done.out == hashlib.sha256(data).hexdigest()
+    front = world.front()
+    assert front.wait("close")["sent"] == len(data)
+    assert world.edges[0].communicate(timeout=20)[0].startswith(b"done sent=64 ")
+    server.close()
+
+
+def test_the_machine_resets(world):
+    """The stream is reset while the session runs: the channel closes, the connection and others on it live on."""
+    world.with_sshd()
+    transport = paramiko_client(world)
+    channel = transport.open_channel("direct-tcpip", ("m1", 22), ("127.0.0.1", 0))
+    assert channel.recv(8) == b"SSH-2.0-"
+    front = world.front()
+    jump = front.find("open")[0]
+    front.send({"type": "kill", "id": jump["id"], "text": "ended by an administrator"})
+    channel.settimeout(10)
+    while channel.recv(4096):
+        pass
+    assert front.wait("close", id=jump["id"])["reason"] == "ended by an administrator"
+    assert b"ended by an administrator" in world.edges[0].communicate(timeout=20)[0]
+    session = transport.open_session()
+    session.exec_command("")
+    assert session.makefile("rb").read() == b"hello\nweb01\n"
+    transport.close()
+
+
+def test_a_stream_that_loses_its_connection_goes_on(world):
+    world.with_sshd()
+    data = os.urandom(64 << 20)
+    source = world.bench.path("source")
+    source.write_bytes(data)
+    target = world.bench.path("target")
+    with open(target, "wb") as out:
+        popen = world.popen("-o", f"ProxyCommand=ssh -F {world.config} -W %h:22 hub", "m1", f"cat {source}", stdout=out)
+        for epoch in range(1, 6):
+            wait_for(lambda: target.stat().st_size > epoch * (6 << 20), 60 * SLOW)
+            edge = world.edges[0]
+            edge.stdin.write(b"drop\n")
+            edge.stdin.flush()
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                time.sleep(0.05)  # two lines, two reads
+                edge.stdin.write(f"connect {listener.getsockname()[1]} {epoch}\n".encode())
+                edge.stdin.flush()
+                sock, _ = listener.accept()
+            edge.front.send({"type": "connection", "stream": edge.stream, "epoch": epoch}, sock.fileno())
+            sock.close()
+        assert popen.wait(60 * SLOW) == 0
+    assert target.read_bytes() == data
+    assert b"resumes=5" in world.edges[0].communicate(timeout=20)[0]
+
+
+def test_the_hub_goes_away_while_a_session_runs(world):
+    world.with_sshd()
+    control = world.bench.path("mux")
+    world.popen("-M", "-N", "-o", f"ControlPath={control}", "hub")
+    wait_for(control.exists, 10)
+    through = ["-o", "LogLevel=INFO", "-o", f"ProxyCommand=ssh -F {world.config} -o ControlPath={control} -W %h:22 hub"]
+    session = world.popen(*through, "m1", "echo up; cat")
+    assert session.stdout.readline() == b"up\n"
+    front = world.front()
+    front.sock.shutdown(socket.SHUT_RDWR)
+    world.ssh(*through, "m2", "true").failed(255).says("the hub is restarting")
+    done = world.ssh("-o", f"ControlPath={control}", "hub", "list").failed(1)
+    assert "the hub is restarting" in done.err
+    session.stdin.write(b"still\n")
+    session.stdin.flush()
+    assert session.stdout.readline() == b"still\n"
+    session.stdin.close()
+    assert session.wait(20) == 0
+    # The last session is over: nothing holds this front any more.
+    assert front.ended(20) == 0
+
+
+def test_end(world):
+    popen = world.popen("-N", "-v", "hub")
+    front = world.front()
+    front.wait("auth", 2)
+    wait_for(lambda: True, 1)
+    front.send({"type": "end", "text": "the hub is shutting down"})
+    assert popen.wait(10 * SLOW) == 255
+    assert b"the hub is shutting down" in popen.stderr.read()
+    assert front.ended() == 0
+
+
+# --- publishing ---
+
+def test_publish_and_reach(world):
+    world.with_sshd()
+    publisher = world.popen("-N", "-R", f"alice-box:22:127.0.0.1:{world.target_port}", "hub")
+    front = world.front()
+    assert front.wait("publish")["port"] == 22
+    # A user's front as edge a, the publisher's as edge b, joined by a socket pair.
+    stream, key = os.urandom(16).hex(), os.urandom(32).hex()
+    common = {"stream": stream, "key": key, "window": 1 << 20, "patience_ms": 60000, "epoch": 0}
+
+    def to_publisher(user_front, m):
+        a, b = socket.socketpair()
+        front.send({"type": "reach", "id": 7, "host": "alice-box", "port": 22, "user": "bob", "source": "127.0.0.9", "source_port": 99, **common}, b.fileno())
+        front.wait("reached", id=7)
+        user_front.send({"type": "opened", "id": m["id"], **common}, a.fileno())
+        a.close()
+        b.close()
+    world.answers["open"] = to_publisher
+    assert world.jump("echo", "published").ok().out == "published\n"
+    assert front.wait("close", id=7)["received"] > 1000
+    assert publisher.poll() is None
+    publisher.terminate()
+    assert front.ended(20) == 0
+
+
+def test_publish_refused_and_cancelled(world):
+    done = world.ssh("-v", "-N", "-o", "ExitOnForwardFailure=yes", "-R", "bob-box:22:127.0.0.1:1", "hub").failed(255)
+    assert "remote port forwarding failed" in done.err
+    assert "you may not publish bob-box" in done.err
+    control = world.bench.path("mux")
+    world.popen("-M", "-N", "-o", f"ControlPath={control}", "hub")
+    wait_for(control.exists, 10)
+    world.ssh("-o", f"ControlPath={control}", "-O", "forward", "-R", "alice-box:22:127.0.0.1:1", "hub").ok()
+    front = world.front(2)
+    front.wait("publish", host="alice-box")
+    # Nothing listens behind it: the client refuses the channel.
+    a, b = socket.socketpair()
+    front.send({"type": "reach", "id": 9, "host": "alice-box", "port": 22, "user": "bob", "source": "127.0.0.9", "source_port": 99, "stream": "ab" * 16,
+                "key": "cd" * 32, "window": 1 << 20, "patience_ms": 60000, "epoch": 0}, b.fileno())
+    assert "refused" in front.wait("reach-failed", id=9)["reason"].lower() or front.find("reach-failed", id=9)
+    a.close()
+    b.close()
+    world.ssh("-o", f"ControlPath={control}", "-O", "cancel", "-R", "alice-box:22:127.0.0.1:1", "hub").ok()
+    assert front.wait("unpublish")["host"] == "alice-box"
+
+
+# --- what must hurt nobody ---
+
+def test_a_stopped_client_costs_bounded_memory_and_no_cpu(world):
+    world.with_sshd()
+    source = world.bench.path("source")
+    source.write_bytes(os.urandom(64 << 20))
+    target = world.bench.path("target")
+    live = world.popen("-o", f"ProxyCommand=ssh -F {world.config} -W %h:22 hub", "m1", "echo up; cat")
+    assert live.stdout.readline() == b"up\n"
+    with open(target, "wb") as out:
+        popen = world.popen("-o", f"ProxyCommand=exec ssh -F {world.config} -W %h:22 hub", "m2", f"cat {source}", stdout=out)
+    wait_for(lambda: target.stat().st_size > 1 << 20, 20 * SLOW)
+    outer = wait_for(lambda: [p for p in proc.children(popen.pid) if "-W" in proc.command_of(p)], 5)[0]
+    os.kill(outer, signal.SIGSTOP)
+    front = world.front(2)
+    end = time.monotonic() + 1.5
+    wait_for(lambda: time.monotonic() > end, 5)
+    cpu = proc.cpu_seconds(front.popen.pid)
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        live.stdin.write(b"x\n")
+        live.stdin.flush()
+        assert live.stdout.readline() == b"x\n"
+        time.sleep(0.02)
+    assert proc.cpu_seconds(front.popen.pid) - cpu < 0.2
+    if SLOW == 1:
+        assert proc.memory_kib(front.popen.pid) < 32 << 10
+    os.kill(outer, signal.SIGCONT)
+    assert popen.wait(60 * SLOW) == 0
+    assert target.read_bytes() == source.read_bytes()
+
+
+def test_a_machine_that_stops_reading(world):
+    """An upload into a sink that is stuck: the front waits, and a command on the same connection is answered meanwhile."""
+    server = socket.create_server(("127.0.0.1", 0))
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+    world.target_port = server.getsockname()[1]
+    transport = paramiko_client(world)
+    channel = transport.open_channel("direct-tcpip", ("m1", 22), ("127.0.0.1", 0))
+    stuck, _ = server.accept()
+    data = os.urandom(12 << 20)
+    sender = threading.Thread(target=channel.sendall, args=(data,), daemon=True)
+    sender.start()
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        session = transport.open_session(timeout=10)
+        session.exec_command("")
+        assert session.makefile("rb").read() == b"hello\nweb01\n"
+    assert sender.is_alive()
+    if SLOW == 1:
+        assert proc.memory_kib(world.front().popen.pid) < 32 << 10
+    got = 0
+    digest = hashlib.sha256()
+    while got < len(data):
+        more = stuck.recv(1 << 20)
+        assert more
+        digest.update(more)
+        got += len(more)
+    assert digest.digest() == hashlib.sha256(data).digest()
+    stuck.close()
+    server.close()
+    transport.close()
+
+
+def raw(transport, *parts):
+    message = paramiko.Message()
+    message.add_byte(bytes([parts[0]]))
+    for part in parts[1:]:
+        if isinstance(part, bool):
+            message.add_boolean(part)
+        elif isinstance(part, int):
+            message.add_int(part)
+        else:
+            message.add_string(part)
+    transport._send_message(message)
+
+
+class Deaf:
+    """A socket that is written to and, once deaf, not read."""
+
+    def __init__(self, sock):
+        self.sock, self.hears = sock, threading.Event()
+        self.hears.set()
+
+    def recv(self, count):
+        self.hears.wait()
+        return self.sock.recv(count)
+
+    def __getattr__(self, name):
+        return getattr(self.sock, name)
+
+
+@pytest.mark.parametrize("kind", ["global", "channel"])
+def test_a_flood_of_pings_without_reading(world, kind):
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", world.port))
+    deaf = Deaf(sock)
+    transport = paramiko.Transport(deaf)
+    transport.start_client(timeout=20)
+    transport.auth_publickey(ME, paramiko.Ed25519Key.from_private_key_file(str(world.key)))
+    channel = transport.open_session()
+    deaf.hears.clear()
+    sock.settimeout(1)
+    count = 0
+    end = time.monotonic() + 10
+    try:
+        while count < 100000 and time.monotonic() < end:
+            if kind == "global":
+                raw(transport, 80, "keepalive@openssh.com", True)
+            else:
+                raw(transport, 98, channel.remote_chanid, "nonsense@test", True)
+            count += 1
+    except Exception:  # the front has stopped reading
+        pass
+    pid = world.front().popen.pid
+    if SLOW == 1:
+        assert proc.memory_kib(pid) < 32 << 10
+    cpu = proc.cpu_seconds(pid)
+    end = time.monotonic() + 1
+    wait_for(lambda: time.monotonic() > end, 5)
+    assert proc.cpu_seconds(pid) - cpu < 0.3
+    sock.close()
+    deaf.hears.set()
+    assert world.front().ended(20) == 0
+
+
+def test_a_thousand_opens_one_after_the_other(world):
+    transport = paramiko_client(world)
+    pid = world.front().popen.pid
+    memory = 0
+    for n in range(1000):
+        session = transport.open_session(timeout=10)
+        session.exec_command("")
+        assert session.makefile("rb").read() == b"hello\nweb01\n"
+        session.close()
+        if n == 200:
+            memory = proc.memory_kib(pid)
+    if SLOW == 1:
+        assert proc.memory_kib(pid) < memory + 2048
+    transport.close()
+
+
+def test_channels_are_counted(world):
+    world.start = {"channels": 10}
+    transport = paramiko_client(world)
+    held = [transport.open_session(timeout=10) for _ in range(10)]
+    with pytest.raises(paramiko.ChannelException):
+        transport.open_session(timeout=10)
+    held.pop().close()
+
+    def again():
+        try:
+            return transport.open_session(timeout=10)
+        except paramiko.ChannelException:
+            return None
+    wait_for(again, 5)
+    transport.close()
+
+
+@pytest.mark.parametrize("size", [0, 1, 9, 10, 11, 0xFFFFFFFF])
+def test_odd_packet_sizes(world, size):
+    """10 is the worst: libssh 0.10 would send empty packets for ever."""
+    transport = paramiko_client(world)
+    front = world.front()
+    raw(transport, 90, "session", 77, 1 << 20, size)
+    wait_for(lambda: True, 1)
+    raw(transport, 98, 1, "shell", True)
+    front.wait("exec", timeout=5)
+    cpu = proc.cpu_seconds(front.popen.pid) if front.popen.poll() is None else 0
+    end = time.monotonic() + 4
+    wait_for(lambda: time.monotonic() > end or front.popen.poll() is not None, 8)
+    if front.popen.poll() is None:
+        assert proc.cpu_seconds(front.popen.pid) - cpu < 2.5
+        assert SLOW > 1 or proc.memory_kib(front.popen.pid) < 100 << 10
+    elif size == 10:
+        assert "did not return" in front.log()
+    transport.close()
+
+
+def test_more_data_than_the_window(world):
+    server = socket.create_server(("127.0.0.1", 0))
+    world.target_port = server.getsockname()[1]
+    world.window = 65536
+    transport = paramiko_client(world)
+    channel = transport.open_channel("direct-tcpip", ("m1", 22), ("127.0.0.1", 0))
+    stuck, _ = server.accept()
+    try:
+        for _ in range(2000):
+            raw(transport, 94, channel.remote_chanid, b"x" * 32000)
+    except Exception:
+        pass
+    wait_for(lambda: not transport.is_active(), 20 * SLOW)
+    assert world.front().ended(30) == 0
+    stuck.close()
+    server.close()
+
+
+def test_a_keepalive_finds_out_who_is_gone(world):
+    """The client lives in a network namespace whose link is cut; a stopped one, whose kernel answers, is kept."""
+    world.start = {"keepalive_ms": 400}
+    popen = world.popen("-N", "hub")
+    front = world.front()
+    front.wait("auth", 2)
+    os.kill(popen.pid, signal.SIGSTOP)
+    end = time.monotonic() + 3
+    wait_for(lambda: time.monotonic() > end, 5)
+    assert front.popen.poll() is None
+    os.kill(popen.pid, signal.SIGCONT)
+    popen.terminate()
+    assert front.ended() == 0
+
+
+def test_a_stalled_handshake_and_garbage(world):
+    world.start = {"grace_ms": 1500}
+    for data in (b"", b"SSH-2.0-x\r\n" + b"\0" * 3, b"SSH-2.0-x\r\n" + b"\xff" * 5000, b"SSH-1.5-old\r\n", b"A" * 300, b"SSH-2.0-" + b"x" * 400 + b"\r\n"):
+        with socket.create_connection(("127.0.0.1", world.port)) as sock:
+            sock.sendall(data)
+            sock.settimeout(8 * SLOW)
+            try:
+                while sock.recv(4096):
+                    pass
+            except ConnectionError:
+                pass
+    for front in world.fronts:
+        assert front.ended() == 0
+
+
+def test_nonsense_from_the_hub(world):
+    popen = world.popen("-N", "hub")
+    front = world.front()
+    front.wait("auth", 2)
+    for message in ({"type": "frob"}, {"type": "opened", "id": 99}, {"type": "opened", "id": "x"}, {"type": "kill"}, {"type": "output", "id": 5, "data": "x"},
+                    {"type": "exit"}, {"type": "reach"}, {"type": "connection", "stream": "zz", "epoch": -1}, {"type": "refused", "id": 1e99}, {}):
+        front.send(message, os.open("/dev/null", os.O_RDONLY))
+    assert popen.poll() is None and front.popen.poll() is None
+    front.sock.send(b"not json")
+    assert front.ended() == 0
+    assert popen.wait(10 * SLOW) == 255
+    assert b"the hub is restarting" in popen.stderr.read()
