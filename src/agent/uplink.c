@@ -84,9 +84,9 @@ static void wait_then_try(struct uplink *u, uint32_t ms, bool told, const char *
 {
     drop_connection(u);
     if (is_news(u, text))
-        log_warn("%s; next try in %u s", text, (ms + 500) / 1000);
+        log_warn("%s; trying again in %u s", text, (ms + 500) / 1000);
     else
-        log_debug("%s; next try in %u ms", text, ms);
+        log_debug("%s; trying again in %u ms", text, ms);
     u->state = UPLINK_WAITING;
     u->told_to_wait = told;
     arm(u, ms);
