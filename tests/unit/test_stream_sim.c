@@ -47,7 +47,8 @@ struct link {
     int slot[2];
     uint64_t coming_at[2];
     uint64_t delay;
-    struct wire wire[2]; /* [i]: what edge i sends */
+    uint64_t stalled_until[2]; /* [i]: what edge i sends */
+    struct wire wire[2];       /* [i]: what edge i sends */
 };
 
 struct edge {
@@ -221,7 +222,7 @@ static void link_deliver(struct link *l, int e)
     size_t n;
     int r;
 
-    if (l->side[e] != SIDE_UP || l->frozen || !w.edge[e].s)
+    if (l->side[e] != SIDE_UP || l->frozen || l->stalled_until[!e] > w.now || !w.edge[e].s)
         return;
     n = wire_pop(q, bytes, rnd(2) ? 1 + rnd(40) : WIRE);
     if (n > 0) {
@@ -247,7 +248,12 @@ static void link_cut(void)
     if (!l)
         return;
     cuts++;
-    switch (rnd(4)) {
+    switch (rnd(6)) {
+    case 4: /* silent for long enough to be given up, and then there again */
+    case 5:
+        l->stalled_until[0] = rnd(3) ? w.now + rnd(12000) : 0;
+        l->stalled_until[1] = rnd(3) ? w.now + rnd(12000) : 0;
+        break;
     case 0: /* silently: nobody hears of it */
         l->frozen = true;
         break;
@@ -403,6 +409,11 @@ static void edge_check(const struct edge *x)
 
 /* --- runs --- */
 
+static uint64_t wire_ready(const struct link *l, int e)
+{
+    return l->wire[e].chunk[0].at > l->stalled_until[e] ? l->wire[e].chunk[0].at : l->stalled_until[e];
+}
+
 static void sim_sleep(void)
 {
     uint64_t next = UINT64_MAX;
@@ -424,9 +435,8 @@ static void sim_sleep(void)
                 continue;
             if (l->side[e] == SIDE_COMING && l->coming_at[e] < next)
                 next = l->coming_at[e];
-            if (!l->frozen && l->side[!e] == SIDE_UP && l->wire[e].chunks > 0 &&
-                l->wire[e].chunk[0].at < next)
-                next = l->wire[e].chunk[0].at;
+            if (!l->frozen && l->side[!e] == SIDE_UP && l->wire[e].chunks > 0 && wire_ready(l, e) < next)
+                next = wire_ready(l, e);
         }
     if (next != UINT64_MAX && next > w.now)
         w.now = next;
@@ -540,7 +550,7 @@ static uint64_t sim_env(const char *name, uint64_t fallback)
 
 static void test_simulation(void **state)
 {
-    uint64_t seed = sim_env("SIM_SEED", 1), want = sim_env("SIM_STEPS", 200000), steps = 0;
+    uint64_t seed = sim_env("SIM_SEED", 1), want = sim_env("SIM_STEPS", 1000000), steps = 0;
 
     (void)state;
     rng = 42;
