@@ -58,7 +58,6 @@ void command_open(struct front *front, struct ssh_ask *ask)
         return;
     }
     c->front = front;
-    c->columns = 80;
     buf_init(&c->pending, PENDING_MAX);
     c->chan = ssh_ask_accept_channel(ask);
     if (c->chan == NULL) {
