@@ -7,7 +7,7 @@ import pytest
 from kit.bench import program
 from kit.parts import Agent, Hub, Sshd
 from kit.wait import free_port, wait_for
-from kit.wire import Control
+from kit.wire import Control, certificate_of
 
 
 def nowhere():
@@ -168,22 +168,37 @@ def test_an_invitation_for_the_name_moves_the_lease(bench, hub, alice):
 
 
 def test_a_clone_is_held_back_and_shown(bench, hub, alice):
-    """An image with the key was copied: the first one works, the copy takes over once, the first one back is held, with no ping-pong."""
+    """An image with the key was copied: the copy that comes later takes over once, the one that comes back is held, with no ping-pong."""
     ssh = Sshd(bench).allow(alice)
-    first = Agent(bench, hub, "web01", ssh=ssh)
-    copy = bench.folder("copied")
-    shutil.copytree(first.state, copy, dirs_exist_ok=True)
-    for path in copy.iterdir():
-        if path.is_socket() or path.suffix == ".lock":
-            path.unlink()
-    second = Agent(bench, hub, "web01", ssh=ssh, state=copy, start=False)
-    second.run()
-    first.wait_log(r"replaced|another instance|taken over|clone", 15)
-    second_mark = second.mark()
-    first.wait_log(r"clone|copy|held|same key", 30)
-    wait_for(lambda: re.search("clone|copy|same key", hub.command("why", "web01").out, re.I), 15, "why shows the clone")
+    agent = Agent(bench, hub, "web01", ssh=ssh)
+    agent.stop()
+    first = Control(bench, hub, "web01", cert=certificate_of(agent)).welcomed()
+    agent.run()
+    assert first.receive("bye")["code"] == "replaced"
+    hub.wait_online("web01")
+    mark = agent.mark()
+    answer = first.connect().hello().receive()
+    assert answer["type"] == "held" and re.search("clone|another|same key", answer["reason"], re.I), answer
+    assert answer["fingerprint"] == first.fingerprint
+    for words in (["why", "web01"], ["list", "-l"]):
+        assert re.search("clone|another instance", hub.command(*words).out, re.I), words
     assert alice.jump("web01", "echo works").ok().out == "works\n"
-    assert not re.search("replaced", second.log(second_mark)), second.log()
+    assert "replaced" not in agent.log(mark), "the one in force was not disturbed"
+    # When that one goes, the held one may come.
+    agent.stop()
+    wait_for(lambda: not hub.is_online("web01"), 10)
+    assert first.connect().hello().receive()["type"] == "welcome"
+
+
+def test_an_instance_that_returns_when_its_replacement_is_dead(bench, hub):
+    """… is no clone: the other one does not answer."""
+    code = hub.invite("raw01")
+    first = Control(bench, hub, "raw01", code).welcomed()
+    second = Control(bench, hub, "raw01", cert=(first.cert, first.fingerprint)).welcomed()
+    assert first.receive("bye")["code"] == "replaced"
+    answer = first.connect().hello().receive("welcome", "held", timeout=20)
+    assert answer["type"] == "welcome", "the second one, mute, was asked and gave no answer"
+    assert second.closed(5)
 
 
 def test_revoke(bench, web01, alice, hub):

@@ -57,8 +57,8 @@ def send_quietly(sock, data):
         sock.sendall(data)
 
 
-def identity(folder, name="agent"):
-    """An Ed25519 key and a self-signed certificate: paths, and the fingerprint as the hub writes it."""
+def identity(folder, name="agent", key=None):
+    """An Ed25519 key (a new one, or the given one) and a self-signed certificate: the file, and the fingerprint as the hub writes it."""
     import datetime
 
     from cryptography import x509
@@ -66,7 +66,7 @@ def identity(folder, name="agent"):
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.x509.oid import NameOID
 
-    key = Ed25519PrivateKey.generate()
+    key = key or Ed25519PrivateKey.generate()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "agent")])
     cert = (x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
             .serial_number(x509.random_serial_number()).not_valid_before(datetime.datetime(2020, 1, 1))
@@ -76,6 +76,14 @@ def identity(folder, name="agent"):
                      + cert.public_bytes(serialization.Encoding.PEM))
     spki = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return path, "SHA256:" + base64.b64encode(hashlib.sha256(spki).digest()).rstrip(b"=").decode()
+
+
+def certificate_of(agent):
+    """The same for the key of a real agent: what somebody has who copied its state."""
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    key = load_pem_private_key((agent.state / "agent.key").read_bytes(), None)
+    return identity(agent.bench.root, f"copied{agent.bench.number()}", key)
 
 
 def tls(hub, alpn, cert=None, timeout=10):
