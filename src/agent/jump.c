@@ -62,6 +62,7 @@ int jump_new(struct agent *a, struct jump **list, const struct jump_request *req
         j->to = *request->to;
     }
     j->started = now;
+    j->next_tls = a->streams_tls;
     uv_timer_init(a->loop, &j->timer);
     j->timer.data = j;
     j->open = 1;

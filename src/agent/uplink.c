@@ -39,6 +39,7 @@ struct uplink {
     bool hello_sent, told_to_wait;
     bool stuck; /* the hub does not read what it is sent */
     uint64_t heard, asked, ping_ms, since, started;
+    uint64_t answer_by; /* the network changed: the hub is to be heard until then; 0: it has been */
     uint64_t ping_n;
     struct errmsg failure;
     char said[600];
@@ -134,7 +135,8 @@ static void failed(struct uplink *u, const char *why)
 
 static uint64_t dead_at(const struct uplink *u)
 {
-    return u->heard + u->ping_ms + UPLINK_SLACK_MS;
+    uint64_t at = u->heard + u->ping_ms + UPLINK_SLACK_MS;
+    return u->answer_by != 0 && u->answer_by < at ? u->answer_by : at;
 }
 
 static void arm_keepalive(struct uplink *u)
@@ -160,7 +162,8 @@ static void keepalive(struct uplink *u)
         return;
     }
     if (now >= dead_at(u)) {
-        snprintf(text, sizeof text, "it has not been heard for %u s", (unsigned)((now - u->heard) / 1000));
+        snprintf(text, sizeof text, "it has not been heard for %u s%s", (unsigned)((now - u->heard) / 1000),
+                 u->answer_by != 0 ? ", and the network has changed" : "");
         lost(u, text);
         return;
     }
@@ -198,6 +201,7 @@ static void on_input(void *arg, struct buf *plain)
     size_t n;
     int r = 0;
     u->heard = clock_now_ms();
+    u->answer_by = 0;
     while (u->pipe != NULL && (r = lines_next(plain, UPLINK_LINE_MAX, &line, &n)) > 0) {
         const char *fault = control_line(u->agent, line, n);
         buf_consume(plain, n + 1);
@@ -339,7 +343,8 @@ static void settle(struct uplink *u, enum uplink_state state)
         crypto_wipe(&proxy, sizeof proxy);
         dialer_free(u->dialer);
         u->dialer = NULL;
-        u->since = clock_now_ms();
+        u->since = u->heard = clock_now_ms();
+        u->answer_by = 0;
     }
     u->state = state;
     arm_keepalive(u);
@@ -429,11 +434,12 @@ void uplink_network_changed(struct uplink *u)
         log_debug("the network changed: trying at once");
         backoff_reset(&u->backoff);
         begin(u);
-    } else if (connected(u) && now - u->heard > 1000) {
-        /* Unless it answers soon the way to it is gone: what was heard last then counts as long ago. */
-        ask(u);
-        if (dead_at(u) > now + UPLINK_SLACK_MS && u->heard + u->ping_ms > now)
-            u->heard = now - u->ping_ms;
+    } else if (connected(u)) {
+        /* Unless it answers soon the way to it is gone. */
+        if (u->answer_by == 0) {
+            u->answer_by = now + UPLINK_SLACK_MS;
+            ask(u);
+        }
         arm_keepalive(u);
     } else {
         backoff_reset(&u->backoff);
