@@ -128,8 +128,10 @@ int ticket_open(const uint8_t secret[TICKET_SECRET_SIZE], const char *text, stru
     r = ticket_hmac(secret, mac_label, sizeof mac_label, payload, (size_t)n, expected);
     if (r < 0)
         return r;
-    if (!crypto_equal(mac, expected, sizeof mac))
-        return -EPERM;
+    r = crypto_equal(mac, expected, sizeof mac) ? 0 : -EPERM;
+    crypto_wipe(expected, sizeof expected); /* else a stranger's payload lies here beside its true MAC */
+    if (r < 0)
+        return r;
     memset(&t, 0, sizeof t);
     if (!ticket_decode(payload, (size_t)n, &t))
         return -EINVAL;
