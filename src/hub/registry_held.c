@@ -111,7 +111,7 @@ static const char *start_id_of(const struct registry_hello *h)
 void registry_hold_clone(struct registry *r, const struct registry_hello *h, struct machine *m,
                          struct registry_answer *ret_a)
 {
-    if (m->link == NULL) {
+    if (m == NULL || m->link == NULL) {
         registry_hello(r, h, r->now_s, ret_a);
         return;
     }
