@@ -343,6 +343,33 @@ static void damaged_files(void **state)
     refuse(scratch, -EBADMSG, "damaged");
 }
 
+/* A crash has left a log beside a file that is damaged since: the log must not be moved into it. */
+static void damaged_with_a_log(void **state)
+{
+    const struct scratch *scratch = *state;
+    struct store *s = open_store(scratch);
+    for (int i = 0; i < 200; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "m%d", i);
+        struct store_lease l = lease(name, "SHA256:a");
+        store_lease_set(s, &l);
+    }
+    store_close(s);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct store_lease l = lease("m1", "SHA256:b");
+        _exit(store_open(scratch->db, &s, NULL) < 0 || store_lease_set(s, &l) < 0);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    struct stat st;
+    assert_int_equal(stat(scratch->db, &st), 0);
+    for (long at = 4096; at < st.st_size; at += 4096)
+        spoil(scratch->db, at, "\xa5\xa5\xa5\xa5\xa5\xa5\xa5\xa5", 8);
+    refuse(scratch, -EBADMSG, "damaged");
+}
+
 static void truncated_file(void **state)
 {
     const struct scratch *scratch = *state;
@@ -429,9 +456,11 @@ static void disk_full(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(leases),         CASE(facts_and_seen),   CASE(invitations),      CASE(kills),
-        CASE(events),         CASE(survives_a_crash), CASE(is_private),       CASE(damaged_files),
-        CASE(truncated_file), CASE(other_files),      CASE(cannot_be_opened), CASE(disk_full),
+        CASE(leases),         CASE(facts_and_seen), CASE(invitations),
+        CASE(kills),          CASE(events),         CASE(survives_a_crash),
+        CASE(is_private),     CASE(damaged_files),  CASE(damaged_with_a_log),
+        CASE(truncated_file), CASE(other_files),    CASE(cannot_be_opened),
+        CASE(disk_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
