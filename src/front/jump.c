@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define REFUSAL_MS 2000 /* for the client to show that it has read a refusal */
+#define REFUSAL_MS 2000 /* for the client to read a refusal and go */
 #define ID_MAX ((int64_t)1 << 53)
 
 struct jump {
@@ -27,7 +27,7 @@ struct jump {
     /* of a refusal */
     struct buf text;
     uint64_t refused_at;
-    bool refusing, heard;
+    bool refusing;
 };
 
 static struct jump *jump_new(struct front *front, uint64_t id)
@@ -89,11 +89,11 @@ static void tell_closed(struct jump *jump, const char *reason)
 
 /* --- refusals --- */
 
+/* What the client says to the machine that it takes this for: nothing of it matters. */
 static size_t on_refused_data(void *arg, const void *data, size_t n)
 {
-    struct jump *jump = arg;
+    (void)arg;
     (void)data;
-    jump->heard = true;
     return n;
 }
 
@@ -113,9 +113,9 @@ static void refuse(struct jump *jump, const char *text)
     }
 }
 
-/* Writes the text, then EOF, then waits until the client has said something, for its first bytes make libssh
- * widen the channel's window, which must not happen to a channel that is closed. Returns false when it is
- * over. */
+/* Writes the text, then waits until the client has ended its direction: it has read the text then. EOF comes after that, for
+ * ssh -W answers it by ending at once, and the ssh that started it fails to write its key exchange before it reads the
+ * text. Returns false when it is over. */
 static bool refusal_turn(struct jump *jump)
 {
     uint64_t until = jump->refused_at + REFUSAL_MS;
@@ -132,15 +132,13 @@ static bool refusal_turn(struct jump *jump)
             return ssh_loop_now(jump->front->loop) < until;
         }
         buf_consume(&jump->text, (size_t)wrote);
-        if (buf_len(&jump->text) == 0) {
-            ssh_chan_end(jump->chan);
-        }
     }
-    if (jump->heard || ssh_chan_eof(jump->chan) || ssh_loop_now(jump->front->loop) >= until) {
-        return false;
+    if (!ssh_chan_eof(jump->chan) && ssh_loop_now(jump->front->loop) < until) {
+        front_wake(jump->front, until);
+        return true;
     }
-    front_wake(jump->front, until);
-    return true;
+    ssh_chan_end(jump->chan);
+    return false;
 }
 
 /* --- a user's jump --- */
