@@ -153,6 +153,15 @@ static bool to_target(void)
     return true;
 }
 
+static bool conns_left(void)
+{
+    bool left = false;
+    for (int c = 0; c < STREAM_CONNS; c++) {
+        left = left || conns[c] >= 0;
+    }
+    return left;
+}
+
 static void turn(void)
 {
     struct pollfd fds[STREAM_CONNS + 2];
@@ -180,7 +189,7 @@ static void turn(void)
     }
     fds[STREAM_CONNS + 1] = (struct pollfd){.fd = commands_over ? -1 : STDIN_FILENO, .events = POLLIN};
     at = stream_next_tick(stream);
-    wait_ms = at == UINT64_MAX ? -1 : at <= now ? 0 : (int)(at - now < 10000 ? at - now : 10000);
+    wait_ms = at == UINT64_MAX ? 10000 : at <= now ? 0 : (int)(at - now < 10000 ? at - now : 10000);
     (void)poll(fds, STREAM_CONNS + 2, wait_ms);
     for (int c = 0; c < STREAM_CONNS; c++) {
         if (conns[c] >= 0 && (fds[c].revents & ~POLLOUT) != 0) {
@@ -199,7 +208,6 @@ int main(int argc, char **argv)
 {
     struct stream_config config = {.role = 'b', .dials = false};
     struct stream_stats stats;
-    bool left = true;
     if (argc < 4 || crypto_hex_decode(argv[1], strlen(argv[1]), config.key, sizeof config.key) != TICKET_KEY_SIZE) {
         fprintf(stderr, "usage: edge_b KEY_HEX PORT FD [WINDOW]\n");
         return 2;
@@ -213,12 +221,8 @@ int main(int argc, char **argv)
     while (stream_state(stream) == STREAM_OPEN) {
         turn();
     }
-    for (uint64_t end = clock_now_ms() + 3000; left && clock_now_ms() < end;) {
+    for (uint64_t end = clock_now_ms() + 3000; conns_left() && clock_now_ms() < end;) {
         turn();
-        left = false;
-        for (int c = 0; c < STREAM_CONNS; c++) {
-            left = left || conns[c] >= 0;
-        }
     }
     stream_get_stats(stream, &stats);
     printf("%s sent=%llu received=%llu resumes=%u\n",
