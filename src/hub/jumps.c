@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TICKET_GRACE_S 60 /* added to dial-timeout: clocks need not agree to the second */
 
@@ -59,6 +60,8 @@ static void jump_free(struct jumps *j, struct jump *p)
 {
     jumps_table_remove(j, p);
     crypto_wipe(p->key, sizeof p->key);
+    if (p->fd >= 0)
+        close(p->fd);
     free(p);
     jumps_watch(j);
 }
@@ -151,6 +154,7 @@ static int jump_new(struct jumps *j, struct front *f, uint64_t channel, const ch
 
     if (p == NULL)
         return -ENOMEM;
+    p->fd = -1;
     p->front = f;
     p->channel = channel;
     p->id = ++j->last_id & UINT32_MAX;

@@ -54,8 +54,14 @@ int jumps_dialled(struct jumps *j, struct link *l, uint64_t id)
     struct jump *p = NULL;
     int rc = asked(j, l, id, &p);
 
-    if (rc == 0 && p != NULL)
+    if (rc == 0 && p != NULL) {
+        int fd = p->fd;
+
         p->dialled = true;
+        p->fd = -1;
+        if (fd >= 0)
+            jumps_join(j, p, p->epoch, fd);
+    }
     return rc;
 }
 
@@ -94,6 +100,9 @@ static bool ask_again(struct jumps *j, struct jump *p, const struct link *gone)
         return false;
     p->redialled = true;
     p->dialled = false;
+    if (p->fd >= 0)
+        close(p->fd);
+    p->fd = -1;
     return jumps_dial(j, p, m->link) == 0;
 }
 
@@ -150,6 +159,24 @@ static void later(struct jumps *j, struct jump *p, int fd, uint32_t epoch, const
         (void)front_connection(p->front, p->stream, epoch, fd);
 }
 
+/* The first connection. The agent makes it while it still asks the machine's SSH server: it waits here for
+ * that answer. */
+static void first(struct jumps *j, struct jump *p, int fd, uint32_t epoch, const char *source)
+{
+    if (p->dialled) {
+        jumps_join(j, p, epoch, fd);
+        return;
+    }
+    if (p->fd >= 0 && epoch <= p->epoch) {
+        refuse_connection(j, fd, source, "its ticket was used already");
+        return;
+    }
+    if (p->fd >= 0)
+        close(p->fd);
+    p->fd = fd;
+    p->epoch = epoch;
+}
+
 void jumps_connection(struct jumps *j, int fd, const struct preamble *c, const char *source)
 {
     uint8_t key[TICKET_KEY_SIZE];
@@ -172,5 +199,5 @@ void jumps_connection(struct jumps *j, int fd, const struct preamble *c, const c
     else if (t.expiry_s < clock_wall_s())
         refuse_connection(j, fd, source, "its ticket has expired");
     else
-        jumps_join(j, p, c->epoch, fd);
+        first(j, p, fd, c->epoch, source);
 }

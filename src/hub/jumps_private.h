@@ -18,6 +18,8 @@ struct jump {
     uint64_t channel, id, started, deadline, connections_second;
     int64_t started_s;
     unsigned connections;
+    int fd;         /* the machine's connection, while its SSH server has not answered yet; else -1 */
+    uint32_t epoch; /* of fd */
     bool open, dialled, redialled, counted_user, counted_machine, counted_front;
     uint16_t source_port;
     uint8_t stream[TICKET_ID_SIZE];
