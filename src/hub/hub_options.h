@@ -12,10 +12,10 @@ struct hub_options {
     unsigned log_level;         /* log-level: error|warn|info|debug */
     bool admin_over_ssh;        /* admin-over-ssh, default yes */
     /* limits */
-    uint64_t unauthenticated_max;            /* unauthenticated-max, 200 */
-    uint64_t unauthenticated_per_source;     /* unauthenticated-per-source, 20 */
-    uint64_t fronts_per_second;              /* fronts-per-second, 50 */
-    uint64_t fronts_per_second_per_source;   /* fronts-per-second-per-source, 10 */
+    uint64_t unauthenticated_max;            /* unauthenticated-max, 1000 */
+    uint64_t unauthenticated_per_source;     /* unauthenticated-per-source, 100 */
+    uint64_t fronts_per_second;              /* fronts-per-second, 100 */
+    uint64_t fronts_per_second_per_source;   /* fronts-per-second-per-source, 30 */
     uint64_t fronts_max;                     /* fronts-max, 2000 */
     uint64_t login_grace_ms;                 /* login-grace, 60s */
     uint64_t login_tries;                    /* login-tries, 6 */
