@@ -44,7 +44,7 @@ int cmd_invite_run(struct cmd *c)
     const char *uses = "1", *expires = NULL;
     uint64_t n_uses, expires_ms = c->hub->opt.invitation_ms;
     struct store_invitation inv = {.name = ""};
-    char code[80], address[300], text[120];
+    char code[80], address[DESCRIBE_HUB_MAX], text[120];
     const struct cmd_option options[] = {{'\0', "uses", NULL, &uses}, {'\0', "expires", NULL, &expires}};
     int status = cmd_parse(c, options, 2, 0, 1);
     if (status != CMD_GO)
@@ -68,9 +68,7 @@ int cmd_invite_run(struct cmd *c)
     status = make(c, &inv, code);
     if (status != 0)
         return status;
-    struct addr_hostport hp = {.port = c->hub->public_port};
-    snprintf(hp.host, sizeof hp.host, "%s", c->hub->public_host);
-    addr_format(&hp, 0, address, sizeof address);
+    describe_hub(c->hub, 0, address);
     cmd_out(c, "multissh-agent join %s/%s\n", address, code);
     crypto_wipe(code, sizeof code);
     say_more(c, &inv);

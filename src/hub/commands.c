@@ -59,7 +59,7 @@ static const struct command *find(const char *name)
 
 static int unknown(struct cmd *c, const char *word)
 {
-    char clean[80];
+    char clean[80], hub[DESCRIBE_HUB_MAX];
     const char *gap = "";
     describe_clean(word, clean, sizeof clean);
     cmd_err(c, "%s is not a command of this hub. There are: ", clean);
@@ -70,8 +70,10 @@ static int unknown(struct cmd *c, const char *word)
         }
     }
     cmd_err(c, ".\n");
-    if (!c->who->local)
-        cmd_err(c, "To run a command on a machine: ssh -J %s user@NAME COMMAND\n", c->hub->public_host);
+    if (!c->who->local) {
+        describe_hub(c->hub, 22, hub);
+        cmd_err(c, "To run a command on a machine: ssh -J %s user@NAME COMMAND\n", hub);
+    }
     return 2;
 }
 

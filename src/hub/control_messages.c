@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "hub/control_private.h"
+#include "hub/describe.h"
 #include "hub/jumps.h"
 #include <errno.h>
 #include <stdio.h>
@@ -66,12 +67,10 @@ static void send_held(struct control *c, const char *text)
 static void send_welcome(struct control *c, bool joined)
 {
     const struct hub *hub = c->owner->hub;
-    struct addr_hostport hp = {.port = hub->public_port};
     cJSON *m = json_new("welcome");
-    char text[272];
+    char text[DESCRIBE_HUB_MAX];
 
-    (void)snprintf(hp.host, sizeof hp.host, "%s", hub->public_host);
-    addr_format(&hp, 0, text, sizeof text);
+    describe_hub(hub, 0, text);
     (void)json_add_str(m, "name", c->name);
     (void)json_add_int(m, "ping_ms", (int64_t)hub->opt.ping_ms);
     (void)json_add_str(m, "public", text);

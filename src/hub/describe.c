@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "hub/hub.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -60,4 +61,11 @@ int describe_machine_name(const char *host, const char *domain, char out[NAMES_M
     memcpy(out, host, n);
     out[n] = '\0';
     return names_machine_ok(out) ? 0 : -EINVAL;
+}
+
+void describe_hub(const struct hub *hub, uint16_t omit_port, char out[DESCRIBE_HUB_MAX])
+{
+    struct addr_hostport hp = {.port = hub->public_port};
+    snprintf(hp.host, sizeof hp.host, "%s", hub->public_host);
+    addr_format(&hp, omit_port, out, DESCRIBE_HUB_MAX);
 }

@@ -249,7 +249,7 @@ static const char *publish(struct front *f, int64_t id, const char *host, const 
     struct hub *hub = f->owner->hub;
     struct registry_answer a = {.text = ""};
     struct registry_hello h = {.source = f->source, .name = name};
-    char holder[80], text[REFUSALS_TEXT_MAX];
+    char holder[80], text[REFUSALS_TEXT_MAX], address[DESCRIBE_HUB_MAX];
     struct publication *p = calloc(1, sizeof *p);
 
     if (p == NULL)
@@ -271,7 +271,8 @@ static const char *publish(struct front *f, int64_t id, const char *host, const 
     }
     p->next = f->publications;
     f->publications = p;
-    (void)snprintf(text, sizeof text, "%s is published: ssh -J %s USER@%s", a.machine->name, hub->public_host,
+    describe_hub(hub, 22, address);
+    (void)snprintf(text, sizeof text, "%s is published: ssh -J %s USER@%s", a.machine->name, address,
                    a.machine->name);
     log_info("%s is online, published by %s from %s", a.machine->name, f->who.name, f->source);
     answer(f, id, true, text);

@@ -28,13 +28,10 @@ void refusals_unknown(const struct hub *hub, const char *host, char *out)
 
 void refusals_port(const struct hub *hub, const char *host, uint16_t port, char *out)
 {
-    char shown[HOST_SHOWN], jump[128];
+    char shown[HOST_SHOWN], jump[DESCRIBE_HUB_MAX];
 
     describe_clean(host, shown, sizeof shown);
-    if (hub->public_port == 22)
-        (void)snprintf(jump, sizeof jump, "%.100s", hub->public_host);
-    else
-        (void)snprintf(jump, sizeof jump, "%.100s:%u", hub->public_host, (unsigned)hub->public_port);
+    describe_hub(hub, 22, jump);
     (void)snprintf(out, REFUSALS_TEXT_MAX,
                    "%s: only port 22 can be reached through the hub, not port %u; forward it through the "
                    "inner connection: "

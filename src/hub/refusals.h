@@ -10,7 +10,7 @@
 
 struct hub;
 
-#define REFUSALS_TEXT_MAX 512
+#define REFUSALS_TEXT_MAX 640
 
 /* Each fills out[REFUSALS_TEXT_MAX]. */
 void refusals_unknown(const struct hub *hub, const char *host,
