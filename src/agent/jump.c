@@ -89,6 +89,7 @@ void jump_answer(struct jump *j)
     if (!j->target.ready || !j->hub_reached || !may_answer(j))
         return;
     j->answered = true;
+    j->answered_at = clock_now_ms();
     log_info("%s from %s: session opened", j->user, j->source);
     control_send_dialled(j->agent, j->id);
 }
@@ -144,7 +145,9 @@ void jump_end(struct jump *j)
 /* Not answered in time: says what has been missing. */
 static void overdue(struct jump *j)
 {
-    if (!j->target.ready)
+    if (!j->target.ready && j->target.banner.first[0] != 0)
+        jump_target_not_ssh(j);
+    else if (!j->target.ready)
         jump_fail(j, "timeout", "the machine's SSH server at %s did not answer within %d s",
                   j->agent->opt.ssh, JUMP_TARGET_MS / 1000);
     else

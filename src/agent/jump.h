@@ -71,7 +71,7 @@ struct jump {
     bool next_tls, plain_failed, plain_worked;
     uv_timer_t timer;
     uint64_t timer_at; /* 0: not armed */
-    uint64_t started;
+    uint64_t started, answered_at;
     unsigned open; /* handles not closed yet */
 };
 
@@ -111,6 +111,8 @@ uint64_t jump_conn_due(const struct jump_conn *c);
 void jump_target_dial(struct jump *j);
 void jump_target_pump(struct jump *j);
 void jump_target_close(struct jump *j);
+/* What answers is no SSH server: gives the jump up with what it said. */
+void jump_target_not_ssh(struct jump *j);
 uint64_t jump_target_due(const struct jump *j);
 
 #endif

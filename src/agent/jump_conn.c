@@ -177,6 +177,16 @@ static void note_success(struct jump_conn *c)
     }
 }
 
+/* When a connection on which nothing has come may be one that does not get through. The hub joins it only
+ * when the jump was answered. */
+static uint64_t silent_at(const struct jump_conn *c)
+{
+    const struct jump *j = c->jump;
+    if (c->index < 0 || c->heard || c->suspect || !j->answered)
+        return UINT64_MAX;
+    return (c->opened_at > j->answered_at ? c->opened_at : j->answered_at) + JUMP_RESUME_MS;
+}
+
 static void on_shutdown(uv_shutdown_t *req, int status)
 {
     (void)req;
@@ -211,7 +221,7 @@ void jump_conn_pump(struct jump_conn *c, uint64_t now)
     }
     if (!c->proven && stream_live(j->stream) == c->index)
         note_success(c);
-    if (!c->heard && !c->suspect && now >= c->opened_at + JUMP_RESUME_MS)
+    if (now >= silent_at(c))
         note_failure(c);
     int r = c->pipe != NULL ? flush_tls(c, now) : flush_plain(c, now);
     if (r < 0) {
@@ -230,7 +240,7 @@ uint64_t jump_conn_due(const struct jump_conn *c)
 {
     if (c->close_at != 0)
         return c->close_at;
-    return c->index >= 0 && !c->heard && !c->suspect ? c->opened_at + JUMP_RESUME_MS : UINT64_MAX;
+    return silent_at(c);
 }
 
 /* --- receiving --- */

@@ -129,6 +129,13 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     *buf = uv_buf_init((char *)at, (unsigned)n);
 }
 
+void jump_target_not_ssh(struct jump *j)
+{
+    probe_soon(j->agent->probe);
+    jump_fail(j, "not-ssh", "what answers at %s of the machine is no SSH server: it said \"%s\"",
+              j->agent->opt.ssh, j->target.banner.first);
+}
+
 static void read_end(struct jump *j, int status)
 {
     struct jump_target *t = &j->target;
@@ -159,9 +166,7 @@ static bool take_banner(struct jump *j, const char *data, size_t n)
     struct jump_target *t = &j->target;
     enum banner_verdict verdict = banner_feed(&t->banner, data, n);
     if (verdict == BANNER_NOT_SSH) {
-        probe_soon(j->agent->probe);
-        jump_fail(j, "not-ssh", "what answers at %s of the machine is no SSH server: it said \"%s\"",
-                  j->agent->opt.ssh, t->banner.first);
+        jump_target_not_ssh(j);
         return false;
     }
     if (verdict == BANNER_SSH) {

@@ -129,7 +129,11 @@ static void found(struct probe *p, const char *state, const char *words)
 
 static void on_deadline(uv_timer_t *timer)
 {
-    found(timer->data, "timeout", "it does not say that it is one");
+    struct probe *p = timer->data;
+    if (p->banner.first[0] != 0)
+        found(p, "not-ssh", p->banner.first);
+    else
+        found(p, "timeout", "it does not say that it is one");
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
