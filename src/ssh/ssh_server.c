@@ -194,6 +194,10 @@ static void keepalive(struct ssh_server *s)
     }
     if (!ssh_server_pending(s)) {
         (void)ssh_send_keepalive(s->session);
+        if (s->keepalive_missed > 0) {
+            /* While one is unanswered libssh sends no other; this is answered by the peer's kernel at least. */
+            (void)ssh_send_ignore(s->session, "");
+        }
         ssh_server_kick(s);
     }
 }
