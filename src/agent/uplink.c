@@ -85,7 +85,7 @@ static void wait_then_try(struct uplink *u, uint32_t ms, bool told, const char *
 {
     drop_connection(u);
     if (is_news(u, text))
-        log_warn("%s; trying again in %u s", text, (ms + 500) / 1000);
+        log_warn("%s; trying again in %u s", text, ms < 1000 ? 1 : (ms + 500) / 1000);
     else
         log_debug("%s; trying again in %u ms", text, ms);
     u->state = UPLINK_WAITING;
@@ -190,7 +190,6 @@ static void on_ready(void *arg)
 {
     struct uplink *u = arg;
     u->state = UPLINK_HELLO;
-    u->hello_sent = false;
     send_hello(u);
 }
 
@@ -249,7 +248,7 @@ static void on_dialed(void *arg, int status, uv_tcp_t *tcp, const char *words)
         return;
     }
     u->generation++;
-    u->stuck = false;
+    u->stuck = u->hello_sent = false;
     u->state = UPLINK_HANDSHAKE;
     arm(u, HANDSHAKE_MS);
 }
@@ -478,7 +477,7 @@ void uplink_start(struct uplink *u)
 
 void uplink_stop(struct uplink *u, const char *reason)
 {
-    if (connected(u))
+    if (u->pipe != NULL && u->hello_sent)
         uplink_send(u, control_bye(reason));
     uv_timer_stop(&u->timer);
     drop_connection(u);
