@@ -56,7 +56,7 @@ def dropbear(web01, alice, hub, bench):
 
 
 def test_dbclient(dropbear, hub, bench):
-    done = bench.run(*dropbear, "-p", hub.port, f"alice@{hub.address}").ok()
+    done = bench.run(*dropbear, "-T", "-p", hub.port, f"alice@{hub.address}").ok()
     assert done.out.endswith(HELLO), done
     proxy = " ".join(map(str, [*dropbear, "-p", hub.port, "-B", "web01:22", f"alice@{hub.address}"]))
     done = bench.run(*dropbear, "-J", proxy, f"{ME}@web01", "cat; exit 6", input=b"through dbclient\n" * 20000)

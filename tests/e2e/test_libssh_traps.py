@@ -1,6 +1,5 @@
 """What libssh is known to trip over (measured in 0.10 to 0.12): each must hurt nobody but the one who does it."""
 import os
-import re
 import signal
 import socket
 import struct
@@ -246,34 +245,26 @@ def test_malformed_keys(bench, alice, hub, others, kind, signed):
 @pytest.mark.parametrize("spoil", ["flipped", "other-key", "other-session", "truncated", "empty"])
 def test_bad_signatures(bench, alice, hub, others, spoil):
     client = Client(bench, hub, alice, login=False)
-    key_blob = client.key.asbytes()
+    key, sign = client.key, client.key.sign_ssh_data
+    other = paramiko.Ed25519Key.from_private_key_file(str(User(bench, "stranger").key))
 
-    def signed(session, key):
-        message = paramiko.Message()
-        message.add_string(session)
-        message.add_byte(bytes([MSG_USERAUTH_REQUEST]))
-        for part in ("alice", "ssh-connection", "publickey"):
-            message.add_string(part)
-        message.add_boolean(True)
-        message.add_string("ssh-ed25519")
-        message.add_string(key_blob)
-        return key.sign_ssh_data(message.asbytes()).asbytes()
-    stranger = User(bench, "stranger")
-    other = paramiko.Ed25519Key.from_private_key_file(str(stranger.key))
-    good = signed(client.transport.session_id, client.key)
-    signature = {"flipped": good[:-1] + bytes([good[-1] ^ 1]), "other-key": signed(client.transport.session_id, other),
-                 "other-session": signed(b"x" * 32, client.key), "truncated": good[:20], "empty": b""}[spoil]
-    auth_request(client, "ssh-ed25519", key_blob, signature)
-    end = time.monotonic() + 15
-    wait_for(lambda: not client.transport.is_active() or time.monotonic() > end or client.transport.is_authenticated(), 20)
+    def signature(data, algorithm=None):
+        good = sign(data).asbytes()
+        blob_start = 4 + len("ssh-ed25519") + 4
+        text = {"flipped": good[:-1] + bytes([good[-1] ^ 1]), "other-key": other.sign_ssh_data(data).asbytes(), "truncated": good[:blob_start + 10],
+                "other-session": sign(b"x" * len(data)).asbytes(), "empty": b""}[spoil]
+        return paramiko.Message(text)
+    key.sign_ssh_data = signature
+    client.transport.auth_timeout = 15
+    began = time.monotonic()
+    with pytest.raises((paramiko.SSHException, EOFError, OSError)):
+        client.transport.auth_publickey("alice", key)
+    assert time.monotonic() - began < 12, "neither an answer nor an end"
     assert not client.transport.is_authenticated()
-    # Not even a channel: whoever failed is nobody.
     if client.transport.is_active():
-        client.send(MSG_CHANNEL_OPEN, "session", 0, 1 << 20, 32768)
-        client.send(MSG_CHANNEL_REQUEST, 0, "exec", True, "list")
-        end = time.monotonic() + 15
-        wait_for(lambda: not client.transport.is_active() or time.monotonic() > end, 20)
-    assert re.search("signature|login|auth|key", hub.log(), re.I)
+        # Whoever failed is nobody: no channel.
+        with pytest.raises((paramiko.SSHException, EOFError, OSError)):
+            client.transport.open_session(timeout=3).exec_command("list")
 
 
 def test_the_true_signature_is_accepted(bench, alice, hub):

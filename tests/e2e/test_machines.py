@@ -1,6 +1,5 @@
 """Machines: invited or approved, names as leases, clones, revoke and rename."""
 import re
-import shutil
 import time
 
 import pytest

@@ -29,6 +29,7 @@ class Bench:
         # Short: the path of a unix socket has 107 bytes.
         self.root = Path(tempfile.mkdtemp(prefix="ms-", dir="/tmp"))
         self.procs = []
+        self.past = []
         self.closers = []
         self.late_closers = []
         self.users = []
@@ -70,6 +71,12 @@ class Bench:
     def start(self, name, *argv, **options):
         return proc.Proc(self, name, argv, **options)
 
+    def replace(self, old, new):
+        """The new process is the old one started again: it lives as long as that was to."""
+        self.procs.remove(new)
+        self.procs[self.procs.index(old)] = new
+        self.past.append(old)
+
     def mark(self):
         """For close: what there is already."""
         return len(self.procs), len(self.closers), len(self.late_closers)
@@ -93,11 +100,11 @@ class Bench:
             complaints += self._orphans()
         for closer in reversed(self.late_closers[first_late:]):
             closer()
-        for process in self.procs:
+        for process in self.past + self.procs:
             complaint = process.complaint()
             if complaint:
                 complaints.append(complaint)
-            elif mark and self.procs.index(process) < first_proc and not process.running():
+            elif mark and process in self.procs[:first_proc] and not process.running():
                 complaints.append(f"{process.name}, which all tests of the file share, ended with {process.popen.returncode}:\n{process.log()[-3000:]}")
         if mark:
             del self.procs[first_proc:], self.closers[first_closer:], self.late_closers[first_late:]
@@ -140,7 +147,7 @@ class Bench:
 
     def logs(self):
         parts = []
-        for process in self.procs:
+        for process in self.past[-1:] + self.procs:
             text = process.log()
             if len(text) > 12000:
                 text = text[:3000] + "\n[…]\n" + text[-9000:]

@@ -101,10 +101,12 @@ class Hub:
                 "--domain", self.domain, *OPEN_DOORS, *self.flags]
 
     def start(self):
-        first = self.process is None
+        old = self.process
         self.process = self.bench.start("hub", *self.argv(), netns=self.netns)
+        if old is not None:
+            self.bench.replace(old, self.process)
         self.wait_listening()
-        if first:
+        if old is None:
             self.bench.closers.append(self.end)
         return self
 
