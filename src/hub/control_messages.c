@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define REASON_MAX 400
+#define TOKEN_MAX 128
 
 static struct control *of_link(struct link *l)
 {
@@ -118,7 +119,7 @@ static void describe(struct control *c, struct registry_hello *h)
         .source = c->source,
         .message = c->hello,
         .name = json_str_or(c->hello, "name", NAMES_MACHINE_MAX, ""),
-        .token = json_str(c->hello, "token", 128),
+        .token = json_str(c->hello, "token", TOKEN_MAX),
         .link = &c->link,
     };
 }
@@ -247,6 +248,9 @@ static const char *take_hello(struct control *c, cJSON **message)
             "the name is not one to 63 letters, digits, '-' or '_', or does not begin and end with a "
             "letter or digit: choose another with --name",
             0);
+    } else if (cJSON_GetObjectItemCaseSensitive(*message, "token") != NULL &&
+               json_str(*message, "token", TOKEN_MAX) == NULL) {
+        control_messages_refuse(c, "bad-hello", "the token is not the text of an invitation", 0);
     } else {
         c->hello = *message;
         *message = NULL;

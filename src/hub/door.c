@@ -172,6 +172,15 @@ enum door_kind door_classify(const uint8_t *data, size_t n, size_t *ret_n, struc
     return DOOR_STREAM;
 }
 
+/* After this much silence it is a user; with a grace that is shorter still, at its end: the front has a grace
+ * of its own. */
+static uint64_t silence(const struct guest *g)
+{
+    uint64_t grace = g->door->hub->opt.login_grace_ms;
+
+    return grace < SILENCE_MS ? grace : SILENCE_MS;
+}
+
 /* Wakes at the next of: silence long enough for a user, the end of the grace. */
 static void timer_set(struct guest *g)
 {
@@ -179,8 +188,8 @@ static void timer_set(struct guest *g)
     uint64_t end = g->since + g->door->hub->opt.login_grace_ms;
     uint64_t at = end;
 
-    if (!g->spoke && !g->relayed && g->since + SILENCE_MS < end)
-        at = g->since + SILENCE_MS;
+    if (!g->spoke && !g->relayed)
+        at = g->since + silence(g);
     if (g->paused && now + RECHECK_MS < at)
         at = now + RECHECK_MS;
     (void)uv_timer_start(&g->timer, timer_cb, at > now ? at - now : 0, 0);
@@ -325,10 +334,10 @@ static void timer_cb(uv_timer_t *h)
     struct guest *g = h->data;
     uint64_t age = clock_now_ms() - g->since;
 
-    if (age >= g->door->hub->opt.login_grace_ms) {
-        guest_refuse(g, "it took too long to say what it wants");
-    } else if (!g->spoke && !g->relayed && age >= SILENCE_MS) {
+    if (!g->spoke && !g->relayed && age >= silence(g)) {
         guest_user(g);
+    } else if (age >= g->door->hub->opt.login_grace_ms) {
+        guest_refuse(g, "it took too long to say what it wants");
     } else if (g->paused) {
         g->paused = false;
         g->want = 0; /* bytes seen before do not count as a wake-up for nothing */
