@@ -7,6 +7,7 @@
 #include "hub/refusals.h"
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #define CHECK_MS 250
@@ -55,12 +56,13 @@ int jumps_dialled(struct jumps *j, struct link *l, uint64_t id)
     int rc = asked(j, l, id, &p);
 
     if (rc == 0 && p != NULL) {
-        int fd = p->fd;
-
         p->dialled = true;
-        p->fd = -1;
-        if (fd >= 0)
-            jumps_join(j, p, p->epoch, fd);
+        if (p->n_waiting > 0) {
+            struct jump_waiting w = p->waiting[0];
+
+            memmove(p->waiting, p->waiting + 1, --p->n_waiting * sizeof w);
+            jumps_join(j, p, w.epoch, w.fd);
+        }
     }
     return rc;
 }
@@ -100,9 +102,7 @@ static bool ask_again(struct jumps *j, struct jump *p, const struct link *gone)
         return false;
     p->redialled = true;
     p->dialled = false;
-    if (p->fd >= 0)
-        close(p->fd);
-    p->fd = -1;
+    jumps_close_waiting(p);
     return jumps_dial(j, p, m->link) == 0;
 }
 
@@ -167,14 +167,17 @@ static void first(struct jumps *j, struct jump *p, int fd, uint32_t epoch, const
         jumps_join(j, p, epoch, fd);
         return;
     }
-    if (p->fd >= 0 && epoch <= p->epoch) {
-        refuse_connection(j, fd, source, "its ticket was used already");
+    for (unsigned i = 0; i < p->n_waiting; i++) {
+        if (p->waiting[i].epoch == epoch) {
+            refuse_connection(j, fd, source, "its ticket was used already");
+            return;
+        }
+    }
+    if (p->n_waiting == JUMP_WAITING_MAX) {
+        refuse_connection(j, fd, source, "too many connections of one stream");
         return;
     }
-    if (p->fd >= 0)
-        close(p->fd);
-    p->fd = fd;
-    p->epoch = epoch;
+    p->waiting[p->n_waiting++] = (struct jump_waiting){fd, epoch};
 }
 
 void jumps_connection(struct jumps *j, int fd, const struct preamble *c, const char *source)
@@ -190,14 +193,14 @@ void jumps_connection(struct jumps *j, int fd, const struct preamble *c, const c
         return;
     }
     p = jumps_table_stream(j, t.id);
-    if (p == NULL)
-        refuse_connection(j, fd, source, "its stream has ended, or is not of this hub");
+    if ((p == NULL || !p->open) && t.expiry_s < clock_wall_s())
+        refuse_connection(j, fd, source, "its ticket has expired");
+    else if (p == NULL)
+        refuse_connection(j, fd, source, "its ticket is for a stream that has ended, or is not of this hub");
     else if (c->edge != 'b')
         refuse_connection(j, fd, source, "the user's side of this stream is a front");
     else if (p->open)
         later(j, p, fd, c->epoch, source);
-    else if (t.expiry_s < clock_wall_s())
-        refuse_connection(j, fd, source, "its ticket has expired");
     else
         first(j, p, fd, c->epoch, source);
 }
