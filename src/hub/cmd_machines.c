@@ -66,6 +66,7 @@ int cmd_machines_rename(struct cmd *c)
         describe_clean(err.text, clean, sizeof clean);
         return cmd_fail(c, "%s", clean);
     }
+    jumps_renamed(c->hub->jumps, old, c->word[1]);
     snprintf(text, sizeof text, "was called %s", old);
     cmd_audit(c, "rename", c->word[1], text);
     cmd_out(c, "%s is now called %s.\n", old, c->word[1]);

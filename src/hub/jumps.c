@@ -60,10 +60,15 @@ static void jump_free(struct jumps *j, struct jump *p)
 {
     jumps_table_remove(j, p);
     crypto_wipe(p->key, sizeof p->key);
-    if (p->fd >= 0)
-        close(p->fd);
+    jumps_close_waiting(p);
     free(p);
     jumps_watch(j);
+}
+
+void jumps_close_waiting(struct jump *p)
+{
+    while (p->n_waiting > 0)
+        close(p->waiting[--p->n_waiting].fd);
 }
 
 void jumps_free(struct jumps *j)
@@ -154,7 +159,6 @@ static int jump_new(struct jumps *j, struct front *f, uint64_t channel, const ch
 
     if (p == NULL)
         return -ENOMEM;
-    p->fd = -1;
     p->front = f;
     p->channel = channel;
     p->id = ++j->last_id & UINT32_MAX;
@@ -288,6 +292,9 @@ void jumps_join(struct jumps *j, struct jump *p, uint32_t epoch, int fd)
         jump_end(j, p, "the front is gone", 0, 0);
         return;
     }
+    for (unsigned i = 0; i < p->n_waiting; i++)
+        (void)front_connection(p->front, p->stream, p->waiting[i].epoch, p->waiting[i].fd);
+    p->n_waiting = 0;
     (void)snprintf(text, sizeof text, "opened in %llu ms", (unsigned long long)(clock_now_ms() - p->started));
     log_info("%s's session on %s %s", p->user, p->machine, text);
     audit(j, "jump", p, text);

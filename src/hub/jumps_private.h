@@ -11,6 +11,16 @@
 #include "hub/tally.h"
 #include <uv.h>
 
+/* Connections kept for a jump that still waits for the machine's SSH server. More than one, because whoever
+ * saw the ticket on the wire may connect with it too: which one is the machine's only its proof shows, to the
+ * front. */
+#define JUMP_WAITING_MAX 3
+
+struct jump_waiting {
+    int fd;
+    uint32_t epoch;
+};
+
 struct jump {
     struct jump *next, **at; /* in one of the two lists */
     struct front *front;
@@ -18,8 +28,8 @@ struct jump {
     uint64_t channel, id, started, deadline, connections_second;
     int64_t started_s;
     unsigned connections;
-    int fd;         /* the machine's connection, while its SSH server has not answered yet; else -1 */
-    uint32_t epoch; /* of fd */
+    struct jump_waiting waiting[JUMP_WAITING_MAX]; /* in the order in which they came */
+    unsigned n_waiting;
     bool open, dialled, redialled, counted_user, counted_machine, counted_front;
     uint16_t source_port;
     uint8_t stream[TICKET_ID_SIZE];
@@ -51,8 +61,9 @@ unsigned jumps_table_of_machine(const struct jumps *j, const char *machine);
 /* jumps.c */
 /* Asks l. Returns 0 or a negative code. */
 int jumps_dial(struct jumps *j, struct jump *p, struct link *l);
-/* The other half is there. Takes fd in every case. */
+/* The other half is there. Takes fd, and what is waiting, in every case. */
 void jumps_join(struct jumps *j, struct jump *p, uint32_t epoch, int fd);
+void jumps_close_waiting(struct jump *p);
 /* Tells the front and the log, and ends the jump. */
 void jumps_refuse(struct jumps *j, struct jump *p, const char *text);
 /* The number under which a link is asked; it says of itself that it was made for this link, so that an

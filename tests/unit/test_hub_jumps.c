@@ -271,6 +271,43 @@ static void test_the_connection_first(void **state)
     close(fd);
 }
 
+/* Whoever saw the ticket on the wire connects with it too: the machine's own connection is not pushed out. */
+static void test_a_listener_pushes_nobody_out(void **state)
+{
+    struct bench *b = *state;
+    int fd = -1, thief[3 + 1];
+
+    ask(b, 1, "web-1", 22);
+    RUNNING_UNTIL(&b->r, 3000, b->w.dials == 1);
+    fd = connect_stream(b, 0);
+    for (uint32_t i = 0; i <= 3; i++)
+        thief[i] = connect_stream(b, i < 2 ? 0xfffffff0u + i : i);
+    assert_true(running_closed(thief[3])); /* no more than a few are kept */
+    assert_int_equal(jumps_dialled(b->r.hub.jumps, &b->w.link, b->w.last.id), 0);
+    expect(b, b->front, "opened");
+    assert_int_equal(json_int_or(b->m, "epoch", 0, UINT32_MAX, -1), 0);
+    expect(b, b->front, "connection");
+    assert_int_equal(json_int_or(b->m, "epoch", 0, UINT32_MAX, -1), 0xfffffff0u);
+    for (uint32_t i = 0; i <= 3; i++)
+        close(thief[i]);
+    close(fd);
+}
+
+static void test_rename(void **state)
+{
+    struct bench *b = *state;
+    struct errmsg err;
+    int fd = open_jump(b, 1);
+
+    assert_int_equal(registry_rename(b->r.hub.registry, "web-1", "web-9", &err), 0);
+    jumps_renamed(b->r.hub.jumps, "WEB-1", "web-9");
+    assert_int_equal(registry_find(b->r.hub.registry, "web-9")->sessions, 1);
+    tell(b, b->front, "{\"type\":\"close\",\"id\":1,\"reason\":\"done\"}");
+    RUNNING_UNTIL(&b->r, 3000, jumps_count(b->r.hub.jumps) == 0);
+    assert_int_equal(registry_find(b->r.hub.registry, "web-9")->sessions, 0);
+    close(fd);
+}
+
 static void test_refusals(void **state)
 {
     struct bench *b = *state;
@@ -716,6 +753,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_jump, make, clean),
         cmocka_unit_test_setup_teardown(test_the_connection_first, make, clean),
+        cmocka_unit_test_setup_teardown(test_a_listener_pushes_nobody_out, make, clean),
+        cmocka_unit_test_setup_teardown(test_rename, make, clean),
         cmocka_unit_test_setup_teardown(test_refusals, make, clean),
         cmocka_unit_test_setup_teardown(test_failed, make, clean),
         cmocka_unit_test_setup_teardown(test_invented_answers, make, clean),
