@@ -202,7 +202,7 @@ class Stream:
         self.sock = connect(hub)
         self.key, self.epoch, self.window = key, epoch, window
         self.sock.sendall(preamble(ticket, "b", epoch))
-        self.nonce = os.urandom(32)
+        self.nonce, self.sent = os.urandom(32), 0
 
     def frame(self, kind, payload=b""):
         self.sock.sendall(bytes([kind]) + struct.pack(">I", len(payload)) + payload)
@@ -211,13 +211,16 @@ class Stream:
         kind, length = struct.unpack(">BI", exact(self.sock, 5))
         return kind, exact(self.sock, length)
 
+    def data(self, data):
+        self.frame(self.DATA, struct.pack(">Q", self.sent) + data)
+        self.sent += len(data)
+
     def prove(self, received=0, spoil=False):
-        self.frame(self.RESUME, self.nonce + struct.pack(">QI", received, self.window))
-        kind, payload = self.next()
+        own = self.nonce + struct.pack(">IQI", self.epoch, received, self.window)
+        self.frame(self.RESUME, own)
+        kind, theirs = self.next()
         assert kind == self.RESUME, kind
-        theirs = payload[:32]
-        proof = hmac.digest(self.key, b"multissh proof v1\0b" + struct.pack(">I", self.epoch) + self.nonce + theirs
-                            + struct.pack(">QI", received, self.window), "sha256")
+        proof = hmac.digest(self.key, b"multissh proof v1\0b" + own + theirs, "sha256")
         if spoil:
             proof = bytes([proof[0] ^ 1]) + proof[1:]
         self.frame(self.PROOF, proof)
