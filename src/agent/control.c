@@ -121,9 +121,9 @@ static const char *take_welcome(struct agent *a, const cJSON *m)
         return "the hub welcomed twice";
     if (name == NULL || !names_machine_ok(name))
         return "the hub's welcome has no name for this machine";
-    uplink_welcome(a->uplink, name,
-                   (uint64_t)json_int_or(m, "ping_ms", PING_MS_MIN, PING_MS_MAX, UPLINK_PING_MS),
-                   json_bool(m, "joined", false));
+    uplink_said_welcome(a->uplink, name,
+                        (uint64_t)json_int_or(m, "ping_ms", PING_MS_MIN, PING_MS_MAX, UPLINK_PING_MS),
+                        json_bool(m, "joined", false));
     return NULL;
 }
 
@@ -131,7 +131,7 @@ static const char *take_held(struct agent *a, const cJSON *m)
 {
     if (uplink_state(a->uplink) != UPLINK_HELLO && uplink_state(a->uplink) != UPLINK_HELD)
         return "the hub sent 'held' out of its place";
-    uplink_held(a->uplink, json_str_or(m, "reason", WORDS_MAX, "no reason given"));
+    uplink_said_held(a->uplink, json_str_or(m, "reason", WORDS_MAX, "no reason given"));
     return NULL;
 }
 
@@ -139,17 +139,17 @@ static const char *take_refused(struct agent *a, const cJSON *m)
 {
     if (uplink_state(a->uplink) != UPLINK_HELLO && uplink_state(a->uplink) != UPLINK_HELD)
         return "the hub sent 'refused' out of its place";
-    uplink_refused(a->uplink, json_str_or(m, "code", 40, "no code"),
-                   json_str_or(m, "reason", WORDS_MAX, "no reason given"),
-                   json_int_or(m, "retry_ms", 0, RETRY_MS_MAX, -1));
+    uplink_said_refused(a->uplink, json_str_or(m, "code", 40, "no code"),
+                        json_str_or(m, "reason", WORDS_MAX, "no reason given"),
+                        json_int_or(m, "retry_ms", 0, RETRY_MS_MAX, -1));
     return NULL;
 }
 
 static const char *take_bye(struct agent *a, const cJSON *m)
 {
-    uplink_bye(a->uplink, json_str_or(m, "code", 40, "no code"),
-               json_str_or(m, "reason", WORDS_MAX, "no reason given"),
-               json_int_or(m, "retry_ms", 0, RETRY_MS_MAX, -1));
+    uplink_said_bye(a->uplink, json_str_or(m, "code", 40, "no code"),
+                    json_str_or(m, "reason", WORDS_MAX, "no reason given"),
+                    json_int_or(m, "retry_ms", 0, RETRY_MS_MAX, -1));
     return NULL;
 }
 

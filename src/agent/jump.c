@@ -206,7 +206,7 @@ void jump_turn(struct jump *j)
             return;
         }
     } else if (stream_wants_dial(j->stream, now, &epoch)) {
-        jump_conn_dial(j, epoch, now);
+        jump_conn_open(j, epoch, now);
     }
     if (!j->over)
         arm(j, now);

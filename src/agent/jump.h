@@ -9,15 +9,17 @@
 #include "agent/dialer.h"
 #include "stream/stream.h"
 
-#define JUMP_STAGE 16384     /* what is copied when a socket took less than was there */
-#define JUMP_TARGET_MS 10000 /* for the SSH server to answer with its banner */
-#define JUMP_ANSWER_MS 12000 /* for everything that comes before the answer to the hub */
-#define JUMP_RESUME_MS                                                                                       \
-    3000                   /* a plain connection on which nothing has come after this may not get through    \
-                            */
-#define JUMP_FLUSH_MS 2000 /* for a connection's last words, when the stream is over */
-#define JUMP_LINGER_MS                                                                                       \
-    30000 /* the SSH server has gone: for the other side to take what is left, and go too */
+/* What is copied when a socket took less than was there. */
+#define JUMP_STAGE 16384
+/* For the SSH server to answer with its banner; for everything that comes before the answer to the hub. */
+#define JUMP_TARGET_MS 10000
+#define JUMP_ANSWER_MS 12000
+/* A connection on which nothing has come after this may be one that does not get through. */
+#define JUMP_RESUME_MS 3000
+/* For a connection's last words, when the stream is over. */
+#define JUMP_FLUSH_MS 2000
+/* The SSH server has gone: for the other side to take what is left, and go too. */
+#define JUMP_LINGER_MS 30000
 
 struct tls_pipe;
 
@@ -99,8 +101,24 @@ void jump_answer(struct jump *j);
 /* Ends it now. Idempotent. */
 void jump_end(struct jump *j);
 
+/* jump_conn_open.c */
+/* Opens one more; when it fails the stream will want another. */
+void jump_conn_open(struct jump *j, uint32_t epoch, uint64_t now);
+
 /* jump_conn.c */
-void jump_conn_dial(struct jump *j, uint32_t epoch, uint64_t now);
+/* The other side, or the network, ended it. */
+void jump_conn_lost(struct jump_conn *c, const char *words);
+/* It came to nothing. Where the way is to be found out, the next one goes the other way. */
+void jump_conn_note_failure(struct jump_conn *c);
+/* Fills the stage, behind what is there, with output of the stream and has it written when the socket takes
+ * it. Returns 0 or a negative code. */
+int jump_conn_stage(struct jump_conn *c, uint64_t now);
+/* Bytes came. */
+void jump_conn_take(struct jump_conn *c, const void *data, size_t n);
+/* Begins to read a plain one. Returns 0 or a negative code. */
+int jump_conn_read(struct jump_conn *c);
+/* Only for one that never had a socket. */
+void jump_conn_free(struct jump_conn *c);
 /* Sends what is to be sent; closes it when the stream wants that. */
 void jump_conn_pump(struct jump_conn *c, uint64_t now);
 void jump_conn_close(struct jump_conn *c, uint64_t now);

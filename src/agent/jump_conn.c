@@ -1,4 +1,5 @@
-/* The connections of a stream to the hub: opened with a preamble, plain or in TLS; several may overlap.
+/* The connections of a stream to the hub, plain or in TLS, several of which may overlap: their bytes and
+ * their ends.
  *
  * Output goes from the stream's memory to the socket; only when a socket takes less than is there, a piece of
  * the rest is copied and written when the socket takes it again. */
@@ -7,15 +8,13 @@
 #include "agent/tls_pipe.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "stream/preamble.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define IOVS 16
 #define TLS_PENDING_MAX (128u * 1024) /* ciphertext that waits for the socket before more is made */
-#define TLS_PLAIN_MAX (160u * 1024)
 
-static void conn_free(struct jump_conn *c)
+void jump_conn_free(struct jump_conn *c)
 {
     free(c->stage);
     free(c);
@@ -25,11 +24,10 @@ static void on_closed(uv_handle_t *handle)
 {
     struct jump_conn *c = handle->data;
     free(handle);
-    conn_free(c);
+    jump_conn_free(c);
 }
 
-/* It came to nothing. Where the way is to be found out, the next one goes the other way. */
-static void note_failure(struct jump_conn *c)
+void jump_conn_note_failure(struct jump_conn *c)
 {
     struct jump *j = c->jump;
     if (j->agent->opt.streams != AGENT_STREAMS_AUTO || c->proven || c->suspect)
@@ -54,15 +52,14 @@ void jump_conn_close(struct jump_conn *c, uint64_t now)
     if (c->tcp != NULL)
         uv_close((uv_handle_t *)c->tcp, on_closed);
     else
-        conn_free(c);
+        jump_conn_free(c);
 }
 
-/* The other side, or the network, ended it. */
-static void conn_lost(struct jump_conn *c, const char *words)
+void jump_conn_lost(struct jump_conn *c, const char *words)
 {
     struct jump *j = c->jump;
     log_debug("%s: connection %u of the stream to the hub ended: %s", j->user, c->epoch, words);
-    note_failure(c);
+    jump_conn_note_failure(c);
     jump_conn_close(c, clock_now_ms());
     jump_turn(j);
 }
@@ -77,13 +74,13 @@ static void on_written(uv_write_t *req, int status)
     if (c->jump == NULL)
         return;
     if (status < 0)
-        conn_lost(c, uv_strerror(status));
+        jump_conn_lost(c, uv_strerror(status));
     else
         jump_turn(c->jump);
 }
 
 /* Copies what fits of the output behind what is in the stage, and has it written when the socket takes it. */
-static int stage(struct jump_conn *c, uint64_t now)
+int jump_conn_stage(struct jump_conn *c, uint64_t now)
 {
     struct stream_iov iov[IOVS];
     struct stream *s = c->jump->stream;
@@ -132,7 +129,7 @@ static int flush_plain(struct jump_conn *c, uint64_t now)
         if (r > 0)
             stream_sent(s, c->index, (size_t)r, now);
         if ((r > 0 ? (size_t)r : 0) < total) {
-            r = stage(c, now);
+            r = jump_conn_stage(c, now);
             if (r != 0)
                 return r;
         }
@@ -222,11 +219,11 @@ void jump_conn_pump(struct jump_conn *c, uint64_t now)
     if (!c->proven && stream_live(j->stream) == c->index)
         note_success(c);
     if (now >= silent_at(c))
-        note_failure(c);
+        jump_conn_note_failure(c);
     int r = c->pipe != NULL ? flush_tls(c, now) : flush_plain(c, now);
     if (r < 0) {
         log_debug("%s: connection %u of the stream to the hub failed: %s", j->user, c->epoch, uv_strerror(r));
-        note_failure(c);
+        jump_conn_note_failure(c);
         jump_conn_close(c, now);
     } else if (stream_wants_close(j->stream, c->index)) {
         if (stream_state(j->stream) == STREAM_OPEN) /* superseded, or never proven */
@@ -245,7 +242,7 @@ uint64_t jump_conn_due(const struct jump_conn *c)
 
 /* --- receiving --- */
 
-static void take(struct jump_conn *c, const void *data, size_t n)
+void jump_conn_take(struct jump_conn *c, const void *data, size_t n)
 {
     struct jump *j = c->jump;
     uint64_t now = clock_now_ms();
@@ -254,7 +251,7 @@ static void take(struct jump_conn *c, const void *data, size_t n)
     int r = stream_input(j->stream, c->index, data, n, now);
     if (r != 0) {
         c->index = -1; /* the stream has let go of it */
-        conn_lost(c, "what came on it is not fit");
+        jump_conn_lost(c, "what came on it is not fit");
         return;
     }
     c->heard = true;
@@ -274,171 +271,12 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n == 0 || c->jump == NULL)
         return;
     if (n < 0)
-        conn_lost(c, n == UV_EOF ? "closed by the other side" : uv_strerror((int)n));
+        jump_conn_lost(c, n == UV_EOF ? "closed by the other side" : uv_strerror((int)n));
     else
-        take(c, buf->base, (size_t)n);
+        jump_conn_take(c, buf->base, (size_t)n);
 }
 
-/* --- opening --- */
-
-/* The way is open: announces it to the stream. Returns the preamble's length in text, or a negative code. */
-static int attach(struct jump_conn *c, char *text, size_t size, uint64_t now)
+int jump_conn_read(struct jump_conn *c)
 {
-    struct jump *j = c->jump;
-    struct preamble p = {.edge = 'b', .epoch = c->epoch};
-    memcpy(p.ticket, j->ticket, sizeof p.ticket);
-    int n = preamble_format(&p, text, size);
-    int r = n < 0 ? n : stream_attach(j->stream, c->epoch, now);
-    crypto_wipe(&p, sizeof p);
-    if (r < 0)
-        return r;
-    c->index = r;
-    c->opened_at = now;
-    j->hub_reached = true;
-    jump_answer(j);
-    return n;
-}
-
-static void opened_plain(struct jump_conn *c)
-{
-    uint64_t now = clock_now_ms();
-    struct jump *j = c->jump;
-    c->stage = malloc(JUMP_STAGE);
-    int n = c->stage != NULL ? attach(c, c->stage, JUMP_STAGE, now) : UV_ENOMEM;
-    if (n >= 0) {
-        c->stage_n = (size_t)n;
-        n = stage(c, now);
-    }
-    if (n == 0)
-        n = uv_read_start((uv_stream_t *)c->tcp, on_alloc, on_read);
-    if (n < 0)
-        jump_conn_close(c, now);
-    jump_turn(j);
-}
-
-static void on_tls_ready(void *arg)
-{
-    struct jump_conn *c = arg;
-    struct jump *j = c->jump;
-    char text[PREAMBLE_MAX + 1];
-    uint64_t now = clock_now_ms();
-    int n = attach(c, text, sizeof text, now);
-    if (n > 0)
-        n = tls_pipe_write(c->pipe, text, (size_t)n);
-    crypto_wipe(text, sizeof text);
-    if (n < 0)
-        jump_conn_close(c, now);
-    jump_turn(j);
-}
-
-static void on_tls_input(void *arg, struct buf *plain)
-{
-    struct jump_conn *c = arg;
-    size_t n = buf_len(plain);
-    if (c->index >= 0)
-        take(c, buf_data(plain), n);
-    buf_consume(plain, n);
-}
-
-static void on_tls_drained(void *arg)
-{
-    struct jump_conn *c = arg;
-    jump_turn(c->jump);
-}
-
-/* A stream that cannot be had before the answer is told to the user. */
-static void open_failed(struct jump_conn *c, const char *words)
-{
-    struct jump *j = c->jump;
-    jump_conn_close(c, clock_now_ms());
-    bool others = false;
-    for (size_t i = 0; i < STREAM_CONNS; i++)
-        others = others || j->conns[i] != NULL;
-    if (!j->hub_reached && !j->answered && !others)
-        jump_fail(j, "hub-unreachable", "the machine cannot open a second connection to the hub: %s", words);
-    else
-        jump_turn(j);
-}
-
-static void on_tls_ended(void *arg, int status, const char *words)
-{
-    struct jump_conn *c = arg;
-    (void)status;
-    if (c->index >= 0) {
-        conn_lost(c, words);
-        return;
-    }
-    note_failure(c);
-    open_failed(c, words);
-}
-
-static const struct tls_pipe_calls tls_calls = {
-    .ready = on_tls_ready, .input = on_tls_input, .drained = on_tls_drained, .ended = on_tls_ended};
-
-static void on_dialed(void *arg, int status, uv_tcp_t *tcp, const char *words)
-{
-    struct jump_conn *c = arg;
-    struct session_trust trust;
-    char host[sizeof c->jump->to.host];
-    if (status != 0) {
-        open_failed(c, words);
-        return;
-    }
-    dialer_free(c->dialer);
-    c->dialer = NULL;
-    if (!c->tls) {
-        c->tcp = tcp;
-        tcp->data = c;
-        opened_plain(c);
-        return;
-    }
-    memcpy(host, c->jump->elsewhere ? c->jump->to.host : c->jump->agent->hub.to.host, sizeof host);
-    agent_trust(c->jump->agent, host, &trust);
-    int r = tls_pipe_new(tcp, c->jump->agent->stream_ctx, TLS_ALPN_STREAM, &trust, TLS_PLAIN_MAX, &tls_calls,
-                         c, &c->pipe);
-    if (r != 0) {
-        uv_close((uv_handle_t *)tcp, (uv_close_cb)free);
-        open_failed(c, strerror(-r));
-    }
-}
-
-/* A place for one more; when all are taken, that of the oldest one that is still being opened. */
-static struct jump_conn **place(struct jump *j, uint64_t now)
-{
-    struct jump_conn **oldest = NULL;
-    for (size_t i = 0; i < STREAM_CONNS; i++) {
-        if (j->conns[i] == NULL)
-            return &j->conns[i];
-        if (j->conns[i]->index < 0 && (oldest == NULL || j->conns[i]->epoch < (*oldest)->epoch))
-            oldest = &j->conns[i];
-    }
-    if (oldest != NULL)
-        jump_conn_close(*oldest, now);
-    return oldest;
-}
-
-void jump_conn_dial(struct jump *j, uint32_t epoch, uint64_t now)
-{
-    struct agent *a = j->agent;
-    struct proxy proxy;
-    struct jump_conn **at = place(j, now), *c;
-    struct dialer_config config = {.loop = a->loop, .proxy = &proxy, .to = j->elsewhere ? j->to : a->hub.to};
-    if (at == NULL || (c = calloc(1, sizeof *c)) == NULL)
-        return; /* the stream will want another one */
-    if (!j->elsewhere && a->hub.at.ss_family != 0)
-        config.fixed = (const struct sockaddr *)&a->hub.at;
-    c->jump = j;
-    c->index = -1;
-    c->epoch = epoch;
-    c->tls = a->opt.streams == AGENT_STREAMS_TLS || (a->opt.streams == AGENT_STREAMS_AUTO && j->next_tls);
-    int r = agent_proxy(a, config.to.host, &proxy, NULL);
-    if (r == 0)
-        r = dialer_new(&config, on_dialed, c, &c->dialer);
-    crypto_wipe(&proxy, sizeof proxy);
-    if (r != 0) {
-        conn_free(c);
-        return;
-    }
-    *at = c;
-    dialer_next(c->dialer);
+    return uv_read_start((uv_stream_t *)c->tcp, on_alloc, on_read);
 }

@@ -4,7 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <uv.h>
@@ -38,17 +38,28 @@ bool listen_is_local(const struct sockaddr *sa)
     return local;
 }
 
+/* Exactly n hexadecimal digits. */
+static bool read_hex(const char *text, size_t n, uint32_t *ret_value)
+{
+    char digits[9];
+    if (n >= sizeof digits || strnlen(text, n) < n)
+        return false;
+    memcpy(digits, text, n);
+    digits[n] = 0;
+    if (strspn(digits, "0123456789ABCDEFabcdef") != n)
+        return false;
+    *ret_value = (uint32_t)strtoul(digits, NULL, 16);
+    return true;
+}
+
 /* The table prints each 32-bit word of an address in the host's byte order. */
 static bool read_addr(const char *hex, size_t words, uint8_t *out)
 {
     for (size_t i = 0; i < words; i++) {
-        char word[9];
-        unsigned value;
-        memcpy(word, hex + 8 * i, 8);
-        word[8] = 0;
-        if (strspn(word, "0123456789ABCDEFabcdef") != 8 || sscanf(word, "%x", &value) != 1)
+        uint32_t value;
+        if (!read_hex(hex + 8 * i, 8, &value))
             return false;
-        memcpy(out + 4 * i, &value, 4);
+        memcpy(out + 4 * i, &value, sizeof value);
     }
     return true;
 }
@@ -78,11 +89,11 @@ static void scan_row(struct listen_scan *s)
     if (strlen(at) < digits * 2 + 14)
         return;
     uint8_t bound[16];
-    unsigned port, state;
-    if (!read_addr(at, digits / 8, bound) || sscanf(at + digits, ":%4x", &port) != 1)
+    uint32_t port, state;
+    if (!read_addr(at, digits / 8, bound) || at[digits] != ':' || !read_hex(at + digits + 1, 4, &port))
         return;
     at = strchr(at, ' ');
-    if (at == NULL || (at = strchr(at + 1, ' ')) == NULL || sscanf(at, " %2x", &state) != 1)
+    if (at == NULL || (at = strchr(at + 1, ' ')) == NULL || !read_hex(at + 1, 2, &state))
         return;
     if (state != STATE_LISTEN)
         s->finished = true;

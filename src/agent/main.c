@@ -180,13 +180,14 @@ static int run(struct agent *a, struct errmsg *err)
 
 static int execute(struct agent *a, const struct command_line *c, struct errmsg *err)
 {
-    bool join = c->command != NULL && strcmp(c->command, "join") == 0;
+    const char *command = c->command != NULL ? c->command : "";
+    bool join = strcmp(command, "join") == 0;
     int r = agent_paths(a, err);
     if (r == 0 && c->check)
         return show_settings(a, err);
     if (r == 0)
         r = agent_make_folder(a, err);
-    if (r == 0 && strcmp(c->command, "fingerprint") == 0) {
+    if (r == 0 && strcmp(command, "fingerprint") == 0) {
         r = agent_load_key(a, err);
         if (r == 0)
             printf("%s\n", a->fingerprint);

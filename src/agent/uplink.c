@@ -1,8 +1,7 @@
 /* One timer, one connection, one log line a change. */
-#include "agent/uplink.h"
+#include "agent/uplink_private.h"
 
 #include "agent/agent.h"
-#include "agent/backoff.h"
 #include "agent/control.h"
 #include "agent/dialer.h"
 #include "agent/jumps.h"
@@ -13,7 +12,6 @@
 #include "base/json.h"
 #include "base/log.h"
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,29 +20,8 @@
 #define HELLO_MS 20000          /* for the hub's first answer */
 #define PROBE_WAIT_MS 2000      /* hello waits so long for what the first probe finds */
 #define SETTLED_MS 30000        /* a connection that lasted so long ends a row of failures */
-#define TOLD_MS 60000           /* after a refusal without retry_ms */
 #define REMIND_MS 600000        /* the same line is not logged again before */
 #define PLAIN_MAX (160u * 1024) /* lines read and not yet acted on: one read, one record and one line fit */
-
-struct uplink {
-    struct agent *agent;
-    enum uplink_state state;
-    uv_timer_t timer;
-    struct dialer *dialer; /* until admitted or held: its further addresses may be wanted */
-    struct tls_pipe *pipe;
-    struct addr_hostport to;
-    size_t hub, tried; /* the entry in use, and how many have been tried in this round */
-    struct backoff backoff;
-    unsigned generation;
-    bool hello_sent, told_to_wait;
-    bool stuck; /* the hub does not read what it is sent */
-    uint64_t heard, asked, ping_ms, since, started;
-    uint64_t answer_by; /* the network changed: the hub is to be heard until then; 0: it has been */
-    uint64_t ping_n;
-    struct errmsg failure;
-    char said[600];
-    uint64_t said_at;
-};
 
 static void begin(struct uplink *u);
 static void try_hub(struct uplink *u);
@@ -55,15 +32,14 @@ static void arm(struct uplink *u, uint64_t ms)
     uv_timer_start(&u->timer, on_timer, ms, 0);
 }
 
-static uint32_t dice(void)
+uint32_t uplink_dice(void)
 {
     uint32_t n = 0;
     (void)crypto_random(&n, sizeof n); /* without randomness there is no jitter */
     return n;
 }
 
-/* Is this line news? */
-static bool is_news(struct uplink *u, const char *text)
+bool uplink_is_news(struct uplink *u, const char *text)
 {
     uint64_t now = clock_now_ms();
     if (strcmp(text, u->said) == 0 && now - u->said_at < REMIND_MS)
@@ -81,10 +57,10 @@ static void drop_connection(struct uplink *u)
     u->dialer = NULL;
 }
 
-static void wait_then_try(struct uplink *u, uint32_t ms, bool told, const char *text)
+void uplink_wait(struct uplink *u, uint32_t ms, bool told, const char *text)
 {
     drop_connection(u);
-    if (is_news(u, text))
+    if (uplink_is_news(u, text))
         log_warn("%s; trying again in %u s", text, ms < 1000 ? 1 : (ms + 500) / 1000);
     else
         log_debug("%s; trying again in %u ms", text, ms);
@@ -109,7 +85,7 @@ static void lost(struct uplink *u, const char *why)
         backoff_reset(&u->backoff);
     snprintf(text, sizeof text, "lost the hub %s: %s", u->to.host, why);
     u->said[0] = 0;
-    wait_then_try(u, backoff_next(&u->backoff, dice()), false, text);
+    uplink_wait(u, backoff_next(&u->backoff, uplink_dice()), false, text);
 }
 
 /* This address came to nothing before the hub had said a word: the next one of this name, or the next hub. */
@@ -139,7 +115,7 @@ static uint64_t dead_at(const struct uplink *u)
     return u->answer_by != 0 && u->answer_by < at ? u->answer_by : at;
 }
 
-static void arm_keepalive(struct uplink *u)
+void uplink_arm_keepalive(struct uplink *u)
 {
     uint64_t now = clock_now_ms(), at = dead_at(u), ask = u->heard + u->ping_ms / 2;
     if (u->asked < u->heard && ask < at)
@@ -169,7 +145,7 @@ static void keepalive(struct uplink *u)
     }
     if (u->asked < u->heard && now >= u->heard + u->ping_ms / 2)
         ask(u);
-    arm_keepalive(u);
+    uplink_arm_keepalive(u);
 }
 
 static void send_hello(struct uplink *u)
@@ -212,7 +188,7 @@ static void on_input(void *arg, struct buf *plain)
     if (r < 0)
         failed(u, "the hub sent a line of over 16 KiB");
     else if (connected(u) && !u->stuck)
-        arm_keepalive(u);
+        uplink_arm_keepalive(u);
 }
 
 static void on_ended(void *arg, int status, const char *words)
@@ -261,7 +237,7 @@ static void try_hub(struct uplink *u)
     struct dialer_config config = {.loop = u->agent->loop, .proxy = &proxy};
     if (u->tried == u->agent->opt.hub.n) {
         snprintf(text, sizeof text, "cannot reach the hub: %s", u->failure.text);
-        wait_then_try(u, backoff_next(&u->backoff, dice()), false, text);
+        uplink_wait(u, backoff_next(&u->backoff, uplink_dice()), false, text);
         return;
     }
     agent_options_hub(&u->agent->opt, u->hub, &u->to);
@@ -275,7 +251,7 @@ static void try_hub(struct uplink *u)
     if (r != 0) {
         errmsg_set(&u->failure, 0, "%s", err.text);
         snprintf(text, sizeof text, "cannot reach the hub: %s", u->failure.text);
-        wait_then_try(u, backoff_next(&u->backoff, dice()), false, text);
+        uplink_wait(u, backoff_next(&u->backoff, uplink_dice()), false, text);
         return;
     }
     u->state = UPLINK_DIALING;
@@ -320,85 +296,6 @@ static void on_timer(uv_timer_t *timer)
     }
 }
 
-/* --- what the hub said --- */
-
-/* The hub has answered: it is the one, and no further address is wanted. */
-static void settle(struct uplink *u, enum uplink_state state)
-{
-    struct agent *a = u->agent;
-    uint8_t pin[CRYPTO_HASH_SIZE];
-    struct proxy proxy;
-    if (a->opt.trust == AGENT_TRUST_PIN && tls_pipe_peer_pin(u->pipe, pin) == 0)
-        agent_pin_hub(a, pin);
-    if (u->dialer != NULL) {
-        a->hub.known = true;
-        a->hub.to = u->to;
-        memset(&a->hub.at, 0, sizeof a->hub.at);
-        if (agent_proxy(a, u->to.host, &proxy, NULL) == 0 && !proxy.on) {
-            const struct sockaddr *at = dialer_peer(u->dialer);
-            memcpy(&a->hub.at, at,
-                   at->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
-        }
-        crypto_wipe(&proxy, sizeof proxy);
-        dialer_free(u->dialer);
-        u->dialer = NULL;
-        u->since = u->heard = clock_now_ms();
-        u->answer_by = 0;
-    }
-    u->state = state;
-    arm_keepalive(u);
-}
-
-void uplink_welcome(struct uplink *u, const char *name, uint64_t ping_ms, bool joined)
-{
-    char where[300];
-    u->ping_ms = ping_ms;
-    settle(u, UPLINK_ADMITTED);
-    u->said[0] = 0;
-    addr_format(&u->to, 0, where, sizeof where);
-    log_info("welcomed as %s by %s%s", name, where, joined ? "; the invitation was used" : "");
-    agent_admitted(u->agent, name);
-}
-
-void uplink_held(struct uplink *u, const char *reason)
-{
-    char text[600], port[32] = "";
-    const struct agent *a = u->agent;
-    settle(u, UPLINK_HELD);
-    if (u->to.port != 22)
-        snprintf(port, sizeof port, "-p %u ", u->to.port);
-    snprintf(text, sizeof text, "held by the hub %s: %s", u->to.host, reason);
-    if (is_news(u, text)) {
-        log_warn("%s", text);
-        log_warn("an admin of the hub can let this machine in: ssh %s%s approve %s %s", port, u->to.host,
-                 a->name, a->fingerprint);
-    }
-}
-
-void uplink_refused(struct uplink *u, const char *code, const char *reason, int64_t retry_ms)
-{
-    char text[700];
-    snprintf(text, sizeof text, "refused by the hub %s: %s (%s)%s", u->to.host, reason, code,
-             strcmp(code, "bad-token") == 0
-                 ? "; ask for a new invitation and run `multissh-agent join` with it"
-                 : "");
-    wait_then_try(u, backoff_wanted(retry_ms >= 0 ? (uint64_t)retry_ms : TOLD_MS, dice()), true, text);
-}
-
-void uplink_bye(struct uplink *u, const char *code, const char *reason, int64_t retry_ms)
-{
-    char text[700];
-    bool shutdown = strcmp(code, "shutdown") == 0;
-    uint32_t ms;
-    if (retry_ms >= 0)
-        ms = backoff_wanted((uint64_t)retry_ms, dice());
-    else
-        ms = shutdown ? backoff_next(&u->backoff, dice()) : backoff_wanted(TOLD_MS, dice());
-    snprintf(text, sizeof text, "the hub %s ended the connection: %s (%s)", u->to.host, reason, code);
-    u->said[0] = 0;
-    wait_then_try(u, ms, !shutdown, text);
-}
-
 /* --- for the others --- */
 
 void uplink_send(struct uplink *u, cJSON *message)
@@ -439,7 +336,7 @@ void uplink_network_changed(struct uplink *u)
             u->answer_by = now + UPLINK_SLACK_MS;
             ask(u);
         }
-        arm_keepalive(u);
+        uplink_arm_keepalive(u);
     } else {
         backoff_reset(&u->backoff);
     }

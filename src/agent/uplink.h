@@ -45,10 +45,10 @@ void uplink_probed(struct uplink *u);
 void uplink_network_changed(struct uplink *u);
 
 /* What the hub said; for control.c. */
-void uplink_welcome(struct uplink *u, const char *name, uint64_t ping_ms, bool joined);
-void uplink_held(struct uplink *u, const char *reason);
-void uplink_refused(struct uplink *u, const char *code, const char *reason,
-                    int64_t retry_ms); /* -1: none given */
-void uplink_bye(struct uplink *u, const char *code, const char *reason, int64_t retry_ms);
+void uplink_said_welcome(struct uplink *u, const char *name, uint64_t ping_ms, bool joined);
+void uplink_said_held(struct uplink *u, const char *reason);
+void uplink_said_refused(struct uplink *u, const char *code, const char *reason,
+                         int64_t retry_ms); /* -1: none given */
+void uplink_said_bye(struct uplink *u, const char *code, const char *reason, int64_t retry_ms);
 
 #endif

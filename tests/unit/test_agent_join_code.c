@@ -48,22 +48,14 @@ static void not_invited(void **state)
 
 static void refused(void **state)
 {
-    static const char *const bad[] = {"",
-                                      "/",
-                                      "hub:0x16",
-                                      "hub:70000",
-                                      "hub:22/",
-                                      "hub:22/abc",
-                                      "*:22",
-                                      ":22",
-                                      "-oProxy:22",
-                                      "a b:22",
-                                      "h\x01:22",
-                                      "hub:",
-                                      "hub:22/"
-                                      "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
-                                      "hub:22/"
-                                      "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"};
+    static const char short_code[] = "hub:22/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    static const char padded_code[] =
+        "hub:22/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    static const char long_code[] =
+        "hub:22/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    static const char *const bad[] = {"",           "/",    "hub:0x16", "hub:70000", "hub:22/",
+                                      "hub:22/abc", "*:22", ":22",      "a b:22",    "-oProxy:22",
+                                      "h\x01:22",   "hub:", short_code, padded_code, long_code};
     char code_text[80], text[900];
     uint8_t raw[48];
     struct join_code code;

@@ -1,0 +1,89 @@
+/* The hub's verdicts: welcome, held, refused, bye. */
+#include "agent/uplink_private.h"
+
+#include "agent/agent.h"
+#include "agent/dialer.h"
+#include "agent/tls_pipe.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include <stdio.h>
+#include <string.h>
+
+#define TOLD_MS 60000 /* after a refusal without retry_ms */
+
+/* The hub has answered: it is the one, and no further address is wanted. */
+static void settle(struct uplink *u, enum uplink_state state)
+{
+    struct agent *a = u->agent;
+    uint8_t pin[CRYPTO_HASH_SIZE];
+    struct proxy proxy;
+    if (a->opt.trust == AGENT_TRUST_PIN && tls_pipe_peer_pin(u->pipe, pin) == 0)
+        agent_pin_hub(a, pin);
+    if (u->dialer != NULL) {
+        a->hub.known = true;
+        a->hub.to = u->to;
+        memset(&a->hub.at, 0, sizeof a->hub.at);
+        if (agent_proxy(a, u->to.host, &proxy, NULL) == 0 && !proxy.on) {
+            const struct sockaddr *at = dialer_peer(u->dialer);
+            memcpy(&a->hub.at, at,
+                   at->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
+        }
+        crypto_wipe(&proxy, sizeof proxy);
+        dialer_free(u->dialer);
+        u->dialer = NULL;
+        u->since = u->heard = clock_now_ms();
+        u->answer_by = 0;
+    }
+    u->state = state;
+    uplink_arm_keepalive(u);
+}
+
+void uplink_said_welcome(struct uplink *u, const char *name, uint64_t ping_ms, bool joined)
+{
+    char where[300];
+    u->ping_ms = ping_ms;
+    settle(u, UPLINK_ADMITTED);
+    u->said[0] = 0;
+    addr_format(&u->to, 0, where, sizeof where);
+    log_info("welcomed as %s by %s%s", name, where, joined ? "; the invitation was used" : "");
+    agent_admitted(u->agent, name);
+}
+
+void uplink_said_held(struct uplink *u, const char *reason)
+{
+    char text[600], port[32] = "";
+    const struct agent *a = u->agent;
+    settle(u, UPLINK_HELD);
+    if (u->to.port != 22)
+        snprintf(port, sizeof port, "-p %u ", u->to.port);
+    snprintf(text, sizeof text, "held by the hub %s: %s", u->to.host, reason);
+    if (uplink_is_news(u, text)) {
+        log_warn("%s", text);
+        log_warn("an admin of the hub can let this machine in: ssh %s%s approve %s %s", port, u->to.host,
+                 a->name, a->fingerprint);
+    }
+}
+
+void uplink_said_refused(struct uplink *u, const char *code, const char *reason, int64_t retry_ms)
+{
+    char text[700];
+    snprintf(text, sizeof text, "refused by the hub %s: %s (%s)%s", u->to.host, reason, code,
+             strcmp(code, "bad-token") == 0
+                 ? "; ask for a new invitation and run `multissh-agent join` with it"
+                 : "");
+    uplink_wait(u, backoff_wanted(retry_ms >= 0 ? (uint64_t)retry_ms : TOLD_MS, uplink_dice()), true, text);
+}
+
+void uplink_said_bye(struct uplink *u, const char *code, const char *reason, int64_t retry_ms)
+{
+    char text[700];
+    bool shutdown = strcmp(code, "shutdown") == 0;
+    uint32_t ms;
+    if (retry_ms >= 0)
+        ms = backoff_wanted((uint64_t)retry_ms, uplink_dice());
+    else
+        ms = shutdown ? backoff_next(&u->backoff, uplink_dice()) : backoff_wanted(TOLD_MS, uplink_dice());
+    snprintf(text, sizeof text, "the hub %s ended the connection: %s (%s)", u->to.host, reason, code);
+    u->said[0] = 0;
+    uplink_wait(u, ms, !shutdown, text);
+}
