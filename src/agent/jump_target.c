@@ -118,6 +118,8 @@ static void write_eof(struct jump *j)
 
 /* --- from the server to the stream --- */
 
+/* Where libuv polls it reads at once after this call, so the stream's memory stays where it is. (Where it has
+ * reads pending over turns, as on Windows, a buffer of the jump's own has to stand here.) */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     struct jump *j = handle->data;
