@@ -1,5 +1,7 @@
 /* Owns the parsed command line. Must not touch a file but to read it. */
 #include "hub/config.h"
+#include "base/addr.h"
+#include "base/names.h"
 #include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -157,6 +159,19 @@ void config_release(struct config *c)
     memset(c, 0, sizeof *c);
 }
 
+/* What the table cannot say of an option: these are parts of names that others will type. */
+static int check_names(const struct config *c, const struct hub_options *opt, struct errmsg *err)
+{
+    struct addr_hostport hp;
+
+    if (opt->public_addr != NULL && opt->public_addr[0] != '\0' &&
+        (addr_parse(opt->public_addr, CONFIG_NO_PORT, false, &hp) < 0 || !names_host_ok(hp.host)))
+        return errmsg_set(err, -EINVAL, "%s: public: '%s' is not HOST[:PORT]", c->file, opt->public_addr);
+    if (opt->domain != NULL && opt->domain[0] != '\0' && !names_host_ok(opt->domain))
+        return errmsg_set(err, -EINVAL, "%s: domain: '%s' is not a domain name", c->file, opt->domain);
+    return 0;
+}
+
 int config_options(const struct config *c, struct hub_options *ret, struct errmsg *err)
 {
     const char *extra = NULL;
@@ -171,6 +186,8 @@ int config_options(const struct config *c, struct hub_options *ret, struct errms
     if (rc == 0)
         rc = options_args(hub_options_table, hub_options_count, ret, c->n_flags, c->flags, NULL, &next,
                           &extra, err);
+    if (rc == 0)
+        rc = check_names(c, ret, err);
     if (rc < 0)
         options_release(hub_options_table, hub_options_count, ret);
     return rc;

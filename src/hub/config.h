@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #define CONFIG_USERS_FILE "authorized_users"
+#define CONFIG_NO_PORT 65535 /* stands for "none given" in `public`: nobody publishes it */
 
 struct config {
     char state_dir[1024];

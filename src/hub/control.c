@@ -32,7 +32,7 @@ int controls_new(struct hub *hub, struct controls **ret_c)
     c->tick.data = c->soon.data = c;
     c->open_handles = 2;
     (void)uv_timer_start(&c->tick, tick_cb, TICK_MS, TICK_MS);
-    registry_on_approved(hub->registry, control_messages_approved, c);
+    registry_on_approved(hub->registry, control_link_approved, c);
     *ret_c = c;
     return 0;
 }
@@ -110,7 +110,7 @@ void control_soon(struct control *c)
 
 void control_reschedule(struct control *c)
 {
-    uint64_t ping = c->owner->hub->opt.ping_ms;
+    uint64_t ping = c->ping_ms;
 
     if (c->failure != NULL || c->again) {
         control_soon(c);
@@ -125,7 +125,7 @@ void control_reschedule(struct control *c)
 
 static void check(struct control *c, uint64_t now)
 {
-    uint64_t ping = c->owner->hub->opt.ping_ms;
+    uint64_t ping = c->ping_ms;
 
     switch (c->state) {
     case CONTROL_FRESH:
@@ -227,6 +227,7 @@ void controls_accept(struct controls *o, int fd, const char *source, uint64_t si
     c->owner = o;
     c->fd = fd;
     c->state = CONTROL_FRESH;
+    c->ping_ms = (uint32_t)o->hub->opt.ping_ms;
     c->since = since;
     c->heard = c->pinged = clock_now_ms();
     c->deadline = since + o->hub->opt.login_grace_ms;
@@ -301,7 +302,7 @@ void control_close(struct control *c, const char *reason)
 
 void controls_expire(struct controls *o)
 {
-    registry_expire(o->hub->registry, clock_wall_s(), control_messages_expired, o);
+    registry_expire(o->hub->registry, clock_wall_s(), control_link_expired, o);
 }
 
 void controls_bye(struct controls *o)

@@ -14,11 +14,6 @@
 #define REASON_MAX 400
 #define TOKEN_MAX 128
 
-static struct control *of_link(struct link *l)
-{
-    return (struct control *)l; /* its first member */
-}
-
 /* --- to the agent --- */
 
 void control_messages_ping(struct control *c)
@@ -73,7 +68,7 @@ static void send_welcome(struct control *c, bool joined)
 
     describe_hub(hub, 0, text);
     (void)json_add_str(m, "name", c->name);
-    (void)json_add_int(m, "ping_ms", (int64_t)hub->opt.ping_ms);
+    (void)json_add_int(m, "ping_ms", c->ping_ms);
     (void)json_add_str(m, "public", text);
     (void)json_add_str(m, "domain", hub->domain);
     (void)json_add_bool(m, "joined", joined);
@@ -164,7 +159,7 @@ static void probe(struct control *c, const struct registry_answer *a)
                                 "the name is in use by a connection that cannot be asked; try again", 10000);
         return;
     }
-    target = of_link(a->machine->link);
+    target = control_of_link(a->machine->link);
     if (target == c) {
         control_messages_refuse(c, "busy", "this connection holds the name already", 60000);
         return;
@@ -342,96 +337,4 @@ const char *control_messages_line(struct control *c, const char *line, size_t n)
     why = type == NULL ? "a message without a type" : dispatch(c, type, &message);
     cJSON_Delete(message);
     return why;
-}
-
-/* --- the link --- */
-
-static int link_dial(struct link *l, const struct link_dial *d)
-{
-    struct control *c = of_link(l);
-    cJSON *m = NULL;
-    char key[2 * TICKET_KEY_SIZE + 1];
-    int rc = 0;
-
-    if (c->state != CONTROL_ONLINE)
-        return -EPIPE;
-    m = json_new("dial");
-    crypto_hex_encode(d->key, sizeof d->key, key, sizeof key);
-    (void)json_add_int(m, "id", (int64_t)d->id);
-    (void)json_add_str(m, "ticket", d->ticket);
-    (void)json_add_str(m, "key", key);
-    (void)json_add_str(m, "user", d->user);
-    (void)json_add_str(m, "source", d->source);
-    (void)json_add_int(m, "window", d->window);
-    (void)json_add_int(m, "patience_ms", d->patience_ms);
-    rc = control_io_send(c, m);
-    crypto_wipe(key, sizeof key);
-    return rc;
-}
-
-static void link_hangup(struct link *l, const uint8_t stream[TICKET_ID_SIZE], const char *reason)
-{
-    struct control *c = of_link(l);
-    cJSON *m = NULL;
-    char id[2 * TICKET_ID_SIZE + 1];
-
-    if (c->state != CONTROL_ONLINE)
-        return;
-    m = json_new("hangup");
-    crypto_hex_encode(stream, TICKET_ID_SIZE, id, sizeof id);
-    (void)json_add_str(m, "stream", id);
-    (void)json_add_str(m, "reason", reason);
-    (void)control_io_send(c, m);
-}
-
-static void link_drop(struct link *l, const char *code, const char *reason)
-{
-    struct control *c = of_link(l);
-
-    if (c->state == CONTROL_DEAD || c->state == CONTROL_CLOSING)
-        return;
-    log_info("%s: its connection from %s is closed: %s", control_name(c), c->source, reason);
-    c->machine = NULL;
-    control_messages_bye(c, code, reason, 0);
-}
-
-static void link_renamed(struct link *l, const char *name)
-{
-    struct control *c = of_link(l);
-    cJSON *m = json_new("renamed");
-
-    jumps_renamed(c->owner->hub->jumps, c->name, name);
-    (void)snprintf(c->name, sizeof c->name, "%s", name);
-    (void)json_add_str(m, "name", name);
-    (void)control_io_send(c, m);
-}
-
-const struct link_ops control_link_ops = {
-    .kind = "agent",
-    .dial = link_dial,
-    .hangup = link_hangup,
-    .drop = link_drop,
-    .renamed = link_renamed,
-};
-
-/* --- from the registry --- */
-
-void control_messages_approved(struct link *l, void *arg)
-{
-    struct control *c = of_link(l);
-
-    (void)arg;
-    if (l == NULL || l->ops != &control_link_ops || c->state != CONTROL_HELD)
-        return;
-    c->again = true;
-    control_soon(c);
-}
-
-void control_messages_expired(struct link *l, void *arg)
-{
-    (void)arg;
-    if (l->ops == &control_link_ops && of_link(l)->state == CONTROL_HELD)
-        control_messages_refuse(
-            of_link(l), "busy",
-            "nobody approved this machine in time (pending-expires); it may ask again, or be invited", 0);
 }

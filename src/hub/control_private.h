@@ -40,7 +40,7 @@ struct control {
     struct control *probed;  /* whose answer this one waits for */
     const char *failure;     /* set by calls from outside: close in the next turn for this reason */
     uint64_t since, heard, pinged, deadline;
-    uint32_t ping_n;
+    uint32_t ping_n, ping_ms; /* ping_ms: what this agent was told, whatever is read again later */
     int fd;
     enum control_state state;
     bool events_out, clone, shut, again; /* again: ask the registry again in the next turn */
@@ -80,7 +80,6 @@ int control_io_send(struct control *c, cJSON *message);
 void control_io_finish(struct control *c);
 
 /* control_messages.c */
-extern const struct link_ops control_link_ops;
 /* One line of n bytes, without its newline. Returns NULL, or why the connection must be closed. */
 const char *control_messages_line(struct control *c, const char *line, size_t n);
 /* Asks the registry about c->hello. */
@@ -90,11 +89,16 @@ void control_messages_hold_clone(struct control *c, struct machine *m);
 void control_messages_ping(struct control *c);
 void control_messages_refuse(struct control *c, const char *code, const char *reason, int64_t retry_ms);
 void control_messages_bye(struct control *c, const char *code, const char *reason, int64_t retry_ms);
-void control_messages_approved(struct link *l, void *arg);
-void control_messages_expired(struct link *l, void *arg);
 /* For the log and the audit. */
 void control_messages_offline(struct control *c, const char *reason);
 /* c goes away: settles who probes whom. */
 void control_messages_unprobe(struct control *c);
+
+/* control_link.c */
+extern const struct link_ops control_link_ops;
+struct control *control_of_link(struct link *l); /* l is one of control_link_ops */
+/* For registry_on_approved and registry_expire; links of other kinds are left alone. */
+void control_link_approved(struct link *l, void *arg);
+void control_link_expired(struct link *l, void *arg);
 
 #endif

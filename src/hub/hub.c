@@ -129,16 +129,13 @@ static void own_name(char *out, size_t size)
     }
 }
 
-static int take_names(struct hub *hub, struct errmsg *err)
+static void take_names(struct hub *hub)
 {
-    struct addr_hostport hp = {.port = 0};
+    struct addr_hostport hp;
 
-    if (hub->opt.public_addr != NULL && hub->opt.public_addr[0] != '\0') {
-        /* 65535 is no port that anybody publishes: it stands for "none given". */
-        if (addr_parse(hub->opt.public_addr, 65535, false, &hp) < 0 || !names_host_ok(hp.host))
-            return errmsg_set(err, -EINVAL, "public: '%s' is not HOST[:PORT]", hub->opt.public_addr);
+    if (hub->opt.public_addr != NULL && addr_parse(hub->opt.public_addr, CONFIG_NO_PORT, false, &hp) == 0) {
         (void)snprintf(hub->public_host, sizeof hub->public_host, "%s", hp.host);
-        hub->public_port = hp.port == 65535 ? 0 : hp.port;
+        hub->public_port = hp.port == CONFIG_NO_PORT ? 0 : hp.port;
     } else {
         own_name(hub->public_host, sizeof hub->public_host);
         log_warn("the option public is not set: users and machines are told '%s', the name of this host; set "
@@ -149,9 +146,6 @@ static int take_names(struct hub *hub, struct errmsg *err)
     (void)snprintf(hub->domain, sizeof hub->domain, "%s",
                    hub->opt.domain != NULL && hub->opt.domain[0] != '\0' ? hub->opt.domain
                                                                          : hub->public_host);
-    if (!names_host_ok(hub->domain))
-        return errmsg_set(err, -EINVAL, "domain: '%s' is not a domain name", hub->domain);
-    return 0;
 }
 
 static int open_state(struct hub *hub, struct errmsg *err)
@@ -255,10 +249,10 @@ int hub_start(struct hub *hub, struct errmsg *err)
     log_set_level((enum log_level)hub->opt.log_level);
     raise_descriptors();
     rc = open_state(hub, err);
-    if (rc == 0)
-        rc = take_names(hub, err);
-    if (rc == 0)
-        rc = hub_keys_load(hub->state_dir, hub->public_host, &hub->keys, err);
+    if (rc < 0)
+        return rc;
+    take_names(hub);
+    rc = hub_keys_load(hub->state_dir, hub->public_host, &hub->keys, err);
     if (rc == 0)
         rc = open_store(hub, err);
     if (rc < 0)
