@@ -67,7 +67,7 @@ static bool parse_fd(const char *text, int *ret_fd)
 /* Returns -1 to go on, or the exit code. */
 static int parse(int argc, char **argv, struct arguments *ret_args)
 {
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         bool ok = value != NULL;
         if (strcmp(argv[i], "--help") == 0) {
@@ -94,7 +94,6 @@ static int parse(int argc, char **argv, struct arguments *ret_args)
             (void)fprintf(stderr, "multissh-front: %s wants a value\n\n%s", argv[i], usage);
             return 2;
         }
-        i++;
     }
     if (ret_args->make_host_key == NULL &&
         (ret_args->host_key == NULL || ret_args->connection < 0 || ret_args->hub < 0)) {
