@@ -4,14 +4,17 @@
  * channel is freed when both sides have closed it: one whose peer never answers CLOSE keeps its place in the
  * count. */
 #include "ssh/ssh_internal.h"
-#include "ssh/ssh_os.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define WRITE_MAX (128u << 10) /* bytes in one call: what waits in libssh's output buffer afterwards */
-#define FIRST_WRITE 1024u      /* bytes in a channel's first call, which is guarded */
+/* Bytes in one call, which is what may wait in libssh's output buffer afterwards. It starts low and grows as
+ * long as the peer's maximum packet size, which libssh does not tell, lets a call be sent in few packets. */
+#define WRITE_MAX (128u << 10)
+#define WRITE_MIN 64u
+#define FIRST_WRITE 4096u
+#define PACKETS_MAX 32u
 #define HELD_MAX ((2u << 20) + (64u << 10)) /* more than the window that any libssh grants */
 
 /* --- from libssh --- */
@@ -79,6 +82,7 @@ struct ssh_chan *ssh_chan_add(struct ssh_server *server, ssh_channel ch)
     }
     chan->server = server;
     chan->ch = ch;
+    chan->write_max = FIRST_WRITE;
     chan->callbacks.userdata = chan;
     chan->callbacks.channel_data_function = on_data;
     chan->callbacks.channel_eof_function = on_eof;
@@ -219,6 +223,7 @@ bool ssh_chan_closed(const struct ssh_chan *chan)
 long ssh_chan_write(struct ssh_chan *chan, const void *data, size_t n, bool error)
 {
     struct ssh_server *s = chan->server;
+    uint64_t packets = s->packets.out_packets;
     size_t window;
     int wrote;
     if (ssh_chan_closed(chan) || chan->end_wanted || chan->close_wanted || chan->denied) {
@@ -230,23 +235,19 @@ long ssh_chan_write(struct ssh_chan *chan, const void *data, size_t n, bool erro
     }
     window = ssh_channel_window_size(chan->ch);
     n = n < window ? n : window;
-    n = n < WRITE_MAX ? n : WRITE_MAX;
+    n = n < chan->write_max ? n : chan->write_max;
     if (n == 0) {
         return 0;
     }
-    if (!chan->wrote) {
-        /* A peer whose maximum packet size is just the size of the header sends libssh 0.10 into a loop. */
-        n = n < FIRST_WRITE ? n : FIRST_WRITE;
-        ssh_os_guard(true);
-    }
     wrote = error ? ssh_channel_write_stderr(chan->ch, data, (uint32_t)n)
                   : ssh_channel_write(chan->ch, data, (uint32_t)n);
-    if (!chan->wrote) {
-        ssh_os_guard(false);
-        chan->wrote = wrote > 0;
-    }
     if (wrote < 0) {
         return -EPIPE;
+    }
+    if (s->packets.out_packets - packets > PACKETS_MAX) {
+        chan->write_max = chan->write_max / 2 > WRITE_MIN ? chan->write_max / 2 : WRITE_MIN;
+    } else if (chan->write_max < WRITE_MAX && (size_t)wrote == chan->write_max) {
+        chan->write_max *= 2;
     }
     return wrote;
 }

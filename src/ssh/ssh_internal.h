@@ -58,7 +58,10 @@ struct ssh_server {
     bool asked_for_methods;
     unsigned refused_keys;
     char login[SSH_SERVER_LOGIN_MAX + 1]; /* last heard */
-    uint64_t heard, answered; /* payload bytes in and packets out when something was last answered */
+    uint64_t messages;                    /* from libssh */
+    struct {
+        uint64_t packets, bytes, messages;
+    } heard; /* when the last turn ended */
     uint64_t grace_at, short_at, keepalive_at, closing_at;
     uint64_t keepalive_seen;
     unsigned keepalive_missed;
@@ -74,7 +77,8 @@ struct ssh_chan {
     size_t held; /* bytes in libssh's buffer */
     unsigned asks;
     unsigned exit_status;
-    bool discard, opening, denied, wrote;
+    size_t write_max; /* bytes in one call of ssh_chan_write */
+    bool discard, opening, denied;
     bool peer_eof, peer_closed;
     bool exit_wanted, end_wanted, end_sent, close_wanted, close_sent;
     char *host, *origin; /* of a forwarded open */

@@ -181,6 +181,13 @@ void ssh_server_debug(struct ssh_server *server, const char *text)
 
 /* --- time --- */
 
+static void note_heard(struct ssh_server *s)
+{
+    s->heard.packets = s->packets.in_packets;
+    s->heard.bytes = s->packets.in_bytes;
+    s->heard.messages = s->messages;
+}
+
 static void keepalive(struct ssh_server *s)
 {
     uint64_t limit = s->config.keepalive_ms * (KEEPALIVE_TICKS / 2);
@@ -195,7 +202,8 @@ static void keepalive(struct ssh_server *s)
     if (!ssh_server_pending(s)) {
         (void)ssh_send_keepalive(s->session);
         if (s->keepalive_missed > 0) {
-            /* While one is unanswered libssh sends no other; this is answered by the peer's kernel at least. */
+            /* While one is unanswered libssh sends no other; this is answered by the peer's kernel at least.
+             */
             (void)ssh_send_ignore(s->session, "");
         }
         ssh_server_kick(s);
@@ -227,20 +235,21 @@ static void on_timer(void *arg)
 }
 
 /* libssh drops a login request with a bad key or signature without a word, and its sender would wait for
- * ever. */
+ * ever. It shows in packets that came and made no message; those that need no answer are small, or followed
+ * by one that has one. */
 static void watch_for_unanswered(struct ssh_server *s)
 {
-    if (s->logged_in || s->phase != SSH_PHASE_AUTH) {
+    uint64_t packets = s->packets.in_packets - s->heard.packets;
+    uint64_t bytes = s->packets.in_bytes - s->heard.bytes;
+    uint64_t messages = s->messages - s->heard.messages;
+    if (s->phase != SSH_PHASE_AUTH) {
         s->short_at = SSH_LOOP_NEVER;
-        return;
-    }
-    if (s->packets.out_packets != s->answered || s->asks != NULL) {
-        s->answered = s->packets.out_packets;
-        s->heard = s->packets.in_bytes;
-        s->short_at = SSH_LOOP_NEVER;
-    } else if (s->short_at == SSH_LOOP_NEVER && s->packets.in_bytes - s->heard >= UNANSWERED_BYTES) {
+    } else if (packets > messages && bytes >= UNANSWERED_BYTES) {
         s->short_at = ssh_loop_now(s->loop) + UNANSWERED_MS;
+    } else if (messages > 0) {
+        s->short_at = SSH_LOOP_NEVER;
     }
+    note_heard(s);
 }
 
 static void rearm(struct ssh_server *s)
@@ -258,8 +267,8 @@ static void rearm(struct ssh_server *s)
     if (!paused(s)) {
         events |= POLLIN;
     }
-    if (s->phase == SSH_PHASE_CLOSING || ssh_server_pending(s) ||
-        (ssh_get_poll_flags(s->session) & SSH_WRITE_PENDING) != 0) {
+    /* Not by ssh_get_poll_flags, which after every write asks to be told once more that one may write. */
+    if (s->phase == SSH_PHASE_CLOSING || ssh_server_pending(s)) {
         events |= POLLOUT;
     }
     ssh_loop_interest(s->watch, events);
@@ -290,8 +299,7 @@ static void exchange_keys(struct ssh_server *s)
     } while (rc == SSH_AGAIN && s->wire.in_bytes - before >= READ_STEP);
     if (rc == SSH_OK && !ssh_server_dead(s)) {
         s->phase = SSH_PHASE_AUTH;
-        s->answered = s->packets.out_packets;
-        s->heard = s->packets.in_bytes;
+        note_heard(s);
     } else if (rc == SSH_ERROR && !ssh_server_dead(s)) {
         s->violation = "the key exchange failed";
     }
@@ -305,6 +313,7 @@ static void read_messages(struct ssh_server *s)
         ssh_message message = ssh_message_get(s->session);
         uint64_t got = s->wire.in_bytes - before;
         if (message != NULL) {
+            s->messages++;
             ssh_ask_take(s, message);
         } else {
             ssh_chan_reap(s);
@@ -453,7 +462,6 @@ int ssh_server_new(struct ssh_loop *loop, const struct ssh_server_config *config
         goto out;
     }
     ssh_os_no_delay(fd);
-    ssh_os_guard_start();
     /* From here on the session closes fd. */
     rc = set_up_session(s, fd, config->key);
     if (rc == 0) {

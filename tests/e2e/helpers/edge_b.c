@@ -190,6 +190,9 @@ static void turn(void)
     fds[STREAM_CONNS + 1] = (struct pollfd){.fd = commands_over ? -1 : STDIN_FILENO, .events = POLLIN};
     at = stream_next_tick(stream);
     wait_ms = at == UINT64_MAX ? 10000 : at <= now ? 0 : (int)(at - now < 10000 ? at - now : 10000);
+    if (stream_state(stream) != STREAM_OPEN) {
+        wait_ms = 20;
+    }
     (void)poll(fds, STREAM_CONNS + 2, wait_ms);
     for (int c = 0; c < STREAM_CONNS; c++) {
         if (conns[c] >= 0 && (fds[c].revents & ~POLLOUT) != 0) {
