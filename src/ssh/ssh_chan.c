@@ -4,6 +4,7 @@
  * channel is freed when both sides have closed it: one whose peer never answers CLOSE keeps its place in the
  * count. */
 #include "ssh/ssh_internal.h"
+#include "ssh/ssh_os.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -239,8 +240,16 @@ long ssh_chan_write(struct ssh_chan *chan, const void *data, size_t n, bool erro
     if (n == 0) {
         return 0;
     }
+    if (!chan->wrote) {
+        /* A maximum packet size of just its header sends libssh 0.10 into a loop. */
+        ssh_os_guard(true);
+    }
     wrote = error ? ssh_channel_write_stderr(chan->ch, data, (uint32_t)n)
                   : ssh_channel_write(chan->ch, data, (uint32_t)n);
+    if (!chan->wrote) {
+        ssh_os_guard(false);
+        chan->wrote = wrote > 0;
+    }
     if (wrote < 0) {
         return -EPIPE;
     }

@@ -78,7 +78,7 @@ struct ssh_chan {
     unsigned asks;
     unsigned exit_status;
     size_t write_max; /* bytes in one call of ssh_chan_write */
-    bool discard, opening, denied;
+    bool discard, opening, denied, wrote;
     bool peer_eof, peer_closed;
     bool exit_wanted, end_wanted, end_sent, close_wanted, close_sent;
     char *host, *origin; /* of a forwarded open */

@@ -15,4 +15,9 @@ void ssh_os_no_delay(int fd);
 void ssh_os_quick_ack(int fd);
 /* How long the peer's kernel has not answered, in ms; UINT64_MAX when the socket cannot tell. */
 uint64_t ssh_os_peer_silence(int fd);
+/* A guard for one call into a library that a peer can send into an endless loop: when more than a second of
+ * CPU time goes by between on and off, the process ends. To be started before the sandbox is closed. */
+void ssh_os_guard_start(void);
+void ssh_os_guard(bool on);
+
 #endif

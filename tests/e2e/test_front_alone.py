@@ -888,6 +888,12 @@ def test_odd_packet_sizes(world, size):
         transport.close()
         return
     front.wait("open", timeout=5)
+    if size == 10:
+        # libssh 0.10 would send empty packets for ever: this connection is ended, and only this one.
+        assert front.ended(6) == 70
+        assert "did not return" in front.log()
+        transport.close()
+        return
     cpu = proc.cpu_seconds(front.popen.pid)
     end = time.monotonic() + 2
     wait_for(lambda: time.monotonic() > end, 8)
