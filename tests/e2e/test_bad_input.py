@@ -10,10 +10,12 @@ import time
 import pytest
 from conftest import setup
 from kit import proc
-from kit.parts import Agent, Hub, User
+from kit.parts import SLOW, Agent, Hub, User
 from kit.wait import wait_for
 from kit.wire import (CONTROL, STREAM, Control, Stream, closed_within, connect, make_ticket, preamble, send_quietly, tls, unb64url)
 
+# KiB; the sanitizer keeps up to 256 MiB of what was freed.
+MEMORY_MAX = (48 if SLOW == 1 else 400) * 1024
 HERE = r"127\.0\.0\.1"
 
 
@@ -38,7 +40,7 @@ class Witness:
         assert self.session.stdout.readline() == b"unmoved\n", self.session.stderr.read()
         assert self.hub.is_online("web01")
         assert self.alice.jump("web01", "echo fresh").ok().out == "fresh\n"
-        assert proc.memory_kib(self.hub.process.pid) - self.memory < 64 * 1024
+        assert proc.memory_kib(self.hub.process.pid) - self.memory < MEMORY_MAX
         wait_for(lambda: proc.descriptors(self.hub.process.pid) <= self.descriptors + 2, 10,
                  lambda: f"descriptors: {proc.descriptors(self.hub.process.pid)}, before {self.descriptors}")
 
@@ -263,7 +265,7 @@ def test_an_agent_that_stops_reading(bench, hub, witness):
             raw.sock.sendall(line)
     except OSError:
         ended = True
-    assert proc.memory_kib(hub.process.pid) - witness.memory < 48 * 1024
+    assert proc.memory_kib(hub.process.pid) - witness.memory < MEMORY_MAX
     raw.sock.settimeout(None)
     assert ended or hub.process.running()
     raw.sock.close()
@@ -456,7 +458,7 @@ def test_data_beyond_the_window(hub, witness, dialled):
         pass
     for pid in fronts:
         if proc.command_of(pid):
-            assert proc.memory_kib(pid) < 80 * 1024
+            assert proc.memory_kib(pid) < MEMORY_MAX
 
 
 def test_tls_streams_are_checked_alike(hub, witness):
