@@ -196,8 +196,10 @@ void admin_free(struct admin *a)
 {
     if (a == NULL)
         return;
-    while (a->list != NULL)
-        visitor_free(a->list);
+    for (struct visitor *v = a->list, *next = NULL; v != NULL; v = next) {
+        next = v->next;
+        visitor_free(v);
+    }
     (void)unlinkat(a->dir, ADMIN_SOCKET, 0);
     uv_close((uv_handle_t *)&a->poll, closed_cb);
     close(a->fd);

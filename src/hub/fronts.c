@@ -83,9 +83,6 @@ const char *fronts_may_start(struct fronts *f, const char *source)
 
 static void front_free(struct front *f)
 {
-    *f->at = f->next;
-    if (f->next != NULL)
-        f->next->at = f->at;
     who_release(&f->who);
     free(f);
 }
@@ -142,13 +139,16 @@ void fronts_free(struct fronts *f)
 {
     if (f == NULL)
         return;
-    while (f->list != NULL) {
+    for (struct front *p = f->list, *next = NULL; p != NULL; p = next) {
+        next = p->next;
         /* One with jumps lives on with them, the others end by themselves; nobody here reaps them any more.
          */
-        fronts_gone(f->list, "the hub ended");
-        let_go_of_process(f->list);
-        front_free(f->list);
+        jumps_front_gone(f->hub->jumps, p, "the hub ended; the session goes on without it");
+        fronts_gone(p, "the hub ended");
+        let_go_of_process(p);
+        front_free(p);
     }
+    f->list = NULL;
     tally_free(f->rates);
     uv_close((uv_handle_t *)&f->timer, timer_closed_cb);
 }
@@ -159,11 +159,6 @@ static void tick_one(struct front *f, uint64_t now)
 
     if (!f->known && !f->gone && now >= f->started + opt->login_grace_ms + GRACE_SLACK_MS)
         fronts_gone(f, "its front did not keep the login grace");
-    if (f->gone && f->process == NULL) {
-        f->owner->n--;
-        front_free(f);
-        return;
-    }
     if (f->end_by == 0 || now < f->end_by || f->process == NULL)
         return;
     (void)uv_process_kill(f->process, f->terminated ? SIGKILL : SIGTERM);
@@ -171,15 +166,32 @@ static void tick_one(struct front *f, uint64_t now)
     f->end_by = now + END_MS;
 }
 
+/* Frees those of which nothing is left: only here, so that nobody holds one that is freed. */
+static void reap(struct fronts *f)
+{
+    struct front **at = &f->list;
+
+    while (*at != NULL) {
+        struct front *p = *at;
+
+        if (p->gone && p->process == NULL) {
+            *at = p->next;
+            f->n--;
+            front_free(p);
+        } else {
+            at = &p->next;
+        }
+    }
+}
+
 static void tick_cb(uv_timer_t *h)
 {
     struct fronts *f = h->data;
     uint64_t now = clock_now_ms();
 
-    for (struct front *p = f->list, *next = NULL; p != NULL; p = next) {
-        next = p->next;
+    for (struct front *p = f->list; p != NULL; p = p->next)
         tick_one(p, now);
-    }
+    reap(f);
     tally_sweep(f->rates, now);
     if (now / 1000 >= f->looked_s + LOOK_AGAIN_S) {
         f->looked_s = now / 1000;
@@ -229,9 +241,6 @@ int fronts_adopt(struct fronts *o, int fd, const char *source, uint16_t port, st
         goto out;
     execs_init(&f->execs, o->hub, f->channel);
     f->next = o->list;
-    f->at = &o->list;
-    if (f->next != NULL)
-        f->next->at = &f->next;
     o->list = f;
     o->n++;
     door_slot_move(slot, &f->slot);

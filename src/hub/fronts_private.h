@@ -16,7 +16,7 @@ struct publication;
 struct front {
     uv_process_t *process; /* NULL: reaped, or it is somebody else's child */
     struct fronts *owner;
-    struct front *next, **at;
+    struct front *next;
     struct seqpacket *channel;
     struct execs execs;
     struct publication *publications;
