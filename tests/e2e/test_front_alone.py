@@ -28,7 +28,7 @@ def build_edge(folder):
     """Compiled here, with the build's own libraries: the helper is no program of the project."""
     out = folder / "edge_b"
     sanitize = ["-fsanitize=address,undefined"] if sanitized() else []
-    subprocess.run(["cc", "-D_GNU_SOURCE", "-std=c17", "-O2", "-Wall", "-Wextra", "-Werror", *sanitize, f"-I{ROOT}/src",
+    subprocess.run([os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-std=c17", "-O2", "-Wall", "-Wextra", "-Werror", *sanitize, f"-I{ROOT}/src",
                     str(ROOT / "tests/e2e/helpers/edge_b.c"), "-o", str(out), str(BUILD / "src/stream/libstream.a"),
                     str(BUILD / "src/base/libbase.a"), "-lcrypto", "-lcjson"], check=True)
     return out
