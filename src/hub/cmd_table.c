@@ -92,11 +92,13 @@ void cmd_table_print(struct cmd_table *t, struct cmd *c)
         row[i] = t->heads[i];
     print_row(c, t, row, shown, last);
     const char *at = (const char *)buf_data(&t->cells);
-    for (size_t i = 0; t->failed == 0 && i < t->n; i++) {
-        row[i % t->columns] = at;
+    for (size_t i = 0, column = 0; t->failed == 0 && i < t->n; i++) {
+        row[column] = at;
         at += strlen(at) + 1;
-        if (i % t->columns == t->columns - 1)
+        if (++column == t->columns) {
             print_row(c, t, row, shown, last);
+            column = 0;
+        }
     }
     buf_release(&t->cells);
 }

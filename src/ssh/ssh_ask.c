@@ -429,6 +429,7 @@ void ssh_ask_drop_all(struct ssh_server *server)
     }
     while (server->asks != NULL) {
         struct ssh_question *q = server->asks;
+        server->asks = q->next;
         (void)settle(q);
         question_free(q);
     }

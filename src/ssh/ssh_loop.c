@@ -99,7 +99,7 @@ int ssh_loop_watch(struct ssh_loop *loop, int fd, short events, ssh_loop_ready_f
             return -ENOMEM;
         }
         loop->fds = fds;
-        struct ssh_loop_watch **polled = realloc(loop->polled, cap * sizeof *polled);
+        struct ssh_loop_watch **polled = realloc(loop->polled, cap * sizeof(struct ssh_loop_watch *));
         if (polled == NULL) {
             return -ENOMEM;
         }

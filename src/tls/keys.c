@@ -52,7 +52,6 @@ int keys_load(const char *path, EVP_PKEY **ret_key, struct errmsg *err)
         errmsg_set(err, rc, "the key file %s cannot be read: %s", path, explain(rc));
         goto out;
     }
-    rc = -ENOMEM;
     bio = BIO_new_mem_buf(buf_data(&text), (int)buf_len(&text));
     if (bio)
         key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);

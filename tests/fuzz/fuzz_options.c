@@ -87,7 +87,7 @@ static void from_args(const uint8_t *data, size_t n)
     require(text != NULL);
     memcpy(text, data, n);
     text[n] = '\0';
-    for (char *line = strtok(text, "\n"); line != NULL && argc < ARGS_MAX; line = strtok(NULL, "\n"))
+    for (char *rest = text, *line; argc < ARGS_MAX && (line = strsep(&rest, "\n")) != NULL;)
         argv[argc++] = line;
     require(options_defaults(TABLE, &v) == 0);
     if (options_args(TABLE, &v, argc, argv, extra, &next, &met, &err) == 0) {

@@ -718,6 +718,7 @@ static void check_words(const char *line, int n, const char *joined)
     static struct words w;
     struct errmsg err = {""};
     char text[WORDS_LINE_MAX + 200] = "";
+    size_t at = 0;
     int rc = words_split(line, &w, &err);
     if (n < 0) {
         assert_int_equal(rc, n);
@@ -727,8 +728,10 @@ static void check_words(const char *line, int n, const char *joined)
     assert_int_equal(rc, 0);
     assert_int_equal(w.n, n);
     assert_null(w.word[n]);
-    for (int i = 0; i < n; i++)
-        strcat(strcat(text, w.word[i]), "|");
+    for (int i = 0; i < n; i++) {
+        at += (size_t)snprintf(text + at, sizeof text - at, "%s|", w.word[i]);
+        assert_true(at < sizeof text);
+    }
     assert_string_equal(text, joined);
 }
 

@@ -66,8 +66,10 @@ static void every_key_type(void **state)
 static void check_broken(const char *line, const char *word)
 {
     struct complaints c;
-    char *text = malloc(strlen(line) + 2000);
-    sprintf(text, "alice machines=\"*\" " KEY_ED25519 "\n%s\nbob " KEY_P256 "\n", line);
+    size_t size = strlen(line) + 2000;
+    char *text = malloc(size);
+    assert_non_null(text);
+    snprintf(text, size, "alice machines=\"*\" " KEY_ED25519 "\n%s\nbob " KEY_P256 "\n", line);
     struct policy *p = parse(text, &c);
     if (c.n != 1 || strstr(c.text[0], word) == NULL)
         fail_msg("%.100s: %u complaints, \"%s\" (wanted: %s)", line, c.n, c.text[0], word);
@@ -239,14 +241,15 @@ static void many_users(void **state)
     (void)state;
     enum { USERS = 10000 };
     const size_t size = strlen(KEY_ED25519);
-    char *text = malloc(USERS * (size + 40)), key[200], name[16];
+    const size_t text_size = USERS * (size + 40);
+    char *text = malloc(text_size), key[200], name[16];
     size_t at = 0;
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef";
     for (unsigned i = 0; i < USERS; i++) {
         snprintf(key, sizeof key, "%s", KEY_ED25519);
         for (unsigned k = 0; k < 4; k++)
             key[size - 6 + k] = digits[(i >> 5 * k) & 31];
-        at += (size_t)sprintf(text + at, "u%u machines=\"*\" %s\n", i, key);
+        at += (size_t)snprintf(text + at, text_size - at, "u%u machines=\"*\" %s\n", i, key);
     }
     struct policy *p = NULL;
     uint64_t start = clock_now_ms();

@@ -1,6 +1,7 @@
 /* The registry: who is which machine, in every order of coming and going. */
 #include "cmocka_all.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/json.h"
@@ -614,9 +615,7 @@ static void rename_online(void **state)
 
 static int note_name(struct machine *m, void *arg)
 {
-    char *text = arg;
-    strcat(strcat(text, m->name), " ");
-    return 0;
+    return buf_appendf(arg, "%s ", m->name);
 }
 
 static void natural_order(void **state)
@@ -624,22 +623,24 @@ static void natural_order(void **state)
     struct bench *b = *state;
     static const char *const names[] = {"n10", "Zeta", "n9",       "alpha",   "n1",
                                         "N2",  "n01",  "web-2-10", "web-2-9", "n1a"};
-    char text[200] = "";
+    struct buf text;
+    buf_init(&text, 200);
     for (size_t i = 0; i < COUNT(names); i++)
         expect(hail(b, (struct hail){.key = "user:alice", .name = names[i], .wire = 0}), REGISTRY_WELCOME,
                NULL);
-    registry_each(b->r, note_name, text);
-    assert_string_equal(text, "alpha n01 n1 n1a N2 n9 n10 web-2-9 web-2-10 Zeta ");
+    registry_each(b->r, note_name, &text);
+    assert_string_equal(buf_str(&text), "alpha n01 n1 n1a N2 n9 n10 web-2-9 web-2-10 Zeta ");
     registry_rename(b->r, "n10", "a1", NULL);
     registry_revoke(b->r, "n9");
-    text[0] = '\0';
-    registry_each(b->r, note_name, text);
-    assert_string_equal(text, "a1 alpha n01 n1 n1a N2 web-2-9 web-2-10 Zeta ");
+    buf_clear(&text);
+    registry_each(b->r, note_name, &text);
+    assert_string_equal(buf_str(&text), "a1 alpha n01 n1 n1a N2 web-2-9 web-2-10 Zeta ");
     close_registry(b);
     open_registry(b);
-    text[0] = '\0';
-    registry_each(b->r, note_name, text);
-    assert_string_equal(text, "a1 alpha n01 n1 n1a N2 web-2-9 web-2-10 Zeta ");
+    buf_clear(&text);
+    registry_each(b->r, note_name, &text);
+    assert_string_equal(buf_str(&text), "a1 alpha n01 n1 n1a N2 web-2-9 web-2-10 Zeta ");
+    buf_release(&text);
 }
 
 static void publishers(void **state)
