@@ -66,7 +66,6 @@ static void link_renamed(struct link *l, const char *name)
     struct control *c = control_of_link(l);
     cJSON *m = json_new("renamed");
 
-    jumps_renamed(c->owner->hub->jumps, c->name, name);
     (void)snprintf(c->name, sizeof c->name, "%s", name);
     (void)json_add_str(m, "name", name);
     (void)control_io_send(c, m);

@@ -144,7 +144,6 @@ static void link_renamed(struct link *l, const char *name)
 {
     struct publication *p = of_link(l);
 
-    jumps_renamed(p->front->owner->hub->jumps, p->name, name);
     (void)snprintf(p->name, sizeof p->name, "%s", name);
 }
 

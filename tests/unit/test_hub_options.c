@@ -34,10 +34,10 @@ static void defaults(void **state)
                         "This is a message from the remoteServer. Here are all available localServers:");
     assert_int_equal(o.log_level, 2);
     assert_true(o.admin_over_ssh);
-    assert_int_equal(o.unauthenticated_max, 200);
-    assert_int_equal(o.unauthenticated_per_source, 20);
-    assert_int_equal(o.fronts_per_second, 50);
-    assert_int_equal(o.fronts_per_second_per_source, 10);
+    assert_int_equal(o.unauthenticated_max, 1000);
+    assert_int_equal(o.unauthenticated_per_source, 100);
+    assert_int_equal(o.fronts_per_second, 100);
+    assert_int_equal(o.fronts_per_second_per_source, 30);
     assert_int_equal(o.fronts_max, 2000);
     assert_int_equal(o.login_grace_ms, 60000);
     assert_int_equal(o.login_tries, 6);
