@@ -37,6 +37,7 @@ if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 fi
 
 missing=()
+mapfile -t wanted < <(printf '%s\n' "${wanted[@]}" | sort -u)
 for package in "${wanted[@]}"; do
 	if [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)" != installed ]; then
 		missing+=("$package")

@@ -82,7 +82,7 @@ class Net:
         host.run("ip", "route", "replace", to, "via", via)
 
     def router(self, host):
-        host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        host.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
 
     def nat(self, host, outside):
         """Masquerades what goes out, and lets nothing in that did not go out first: a home router."""
