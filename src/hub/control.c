@@ -308,9 +308,12 @@ void controls_expire(struct controls *o)
 void controls_bye(struct controls *o)
 {
     for (struct control *c = o->all; c != NULL; c = c->all_next) {
-        if (c->state == CONTROL_HELD || c->state == CONTROL_ONLINE || c->state == CONTROL_PROBING)
+        if (c->state == CONTROL_HELD || c->state == CONTROL_ONLINE || c->state == CONTROL_PROBING) {
+            /* Here, for the end of the connection that follows would be told as the agent's doing. */
+            c->machine = NULL;
+            registry_gone(o->hub->registry, &c->link, REGISTRY_HUB_STOPPED, clock_wall_s());
             control_messages_bye(c, "shutdown", "the hub is shutting down", 1000);
-        else if (c->state == CONTROL_FRESH) {
+        } else if (c->state == CONTROL_FRESH) {
             c->failure = "the hub is shutting down";
             control_soon(c);
         }

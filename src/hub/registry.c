@@ -11,8 +11,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define HUB_STOPPED "the hub was stopped"
-
 int registry_machine_new(const char *name, const char *holder, struct machine **ret_m)
 {
     struct machine *m = calloc(1, sizeof *m);
@@ -331,7 +329,7 @@ static int load_lease(const struct store_lease *l, void *arg)
         return rc;
     bool was_online = l->seen_s != 0 && l->offline_reason[0] == '\0';
     m->since_s = was_online && r->alive_s > l->seen_s ? r->alive_s : l->seen_s;
-    snprintf(m->reason, sizeof m->reason, "%s", was_online ? HUB_STOPPED : l->offline_reason);
+    snprintf(m->reason, sizeof m->reason, "%s", was_online ? REGISTRY_HUB_STOPPED : l->offline_reason);
     registry_facts_load(m, l->facts);
     rc = grow(r);
     if (rc == 0)

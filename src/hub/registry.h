@@ -18,6 +18,7 @@
 #include <cjson/cJSON.h>
 
 #define REGISTRY_REPLACED_MAX 8
+#define REGISTRY_HUB_STOPPED "the hub was stopped" /* why a machine is offline that was online then */
 
 struct machine {
     char name[NAMES_MACHINE_MAX + 1];

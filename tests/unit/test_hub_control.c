@@ -499,6 +499,9 @@ static void test_shutdown(void **state)
     assert_true(json_int_or(b->a.m, "retry_ms", 1, 60000, -1) > 0);
     agent_expect_end(&b->a);
     agent_expect_end(&b->b);
+    agent_hang_up(&b->a);
+    RUNNING_UNTIL(&b->r, 5000, controls_count(b->r.hub.controls) == 0);
+    assert_string_equal(registry_find(b->r.hub.registry, "web01")->reason, "the hub was stopped");
 }
 
 static void test_revoke_and_rename(void **state)
