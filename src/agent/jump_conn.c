@@ -30,9 +30,11 @@ static void on_closed(uv_handle_t *handle)
 void jump_conn_note_failure(struct jump_conn *c)
 {
     struct jump *j = c->jump;
-    if (j->agent->opt.streams != AGENT_STREAMS_AUTO || c->proven || c->suspect)
+    if (c->proven || c->suspect)
         return;
     c->suspect = true;
+    if (j->agent->opt.streams != AGENT_STREAMS_AUTO)
+        return;
     j->next_tls = !c->tls;
     if (!c->tls)
         j->plain_failed = true;
