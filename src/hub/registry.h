@@ -117,7 +117,7 @@ int registry_rename(struct registry *r, const char *from, const char *to, struct
 /* Called (in the same turn, from registry_approve and registry_expire) with a held link that may now be
  * welcomed: the callee re-runs registry_hello for it in a later turn. */
 void registry_on_approved(struct registry *r, void (*fn)(struct link *link, void *arg), void *arg);
-/* Call it about once a second. Sends pending machines away that waited too long (fn closes them), lets clones
+/* Call it every few seconds. Sends pending machines away that waited too long (fn closes them), lets clones
  * in whose machine is gone, notes that the hub is alive. */
 void registry_expire(struct registry *r, int64_t now_s, void (*fn)(struct link *link, void *arg), void *arg);
 
