@@ -130,8 +130,8 @@ int jumps_dial(struct jumps *j, struct jump *p, struct link *l)
                            clock_wall_s() + (int64_t)(hub->opt.dial_timeout_ms / 1000) + TICKET_GRACE_S};
     struct link_dial d = {.id = jumps_dial_id(l, p->id),
                           .source_port = p->source_port,
-                          .window = (uint32_t)hub->opt.window,
-                          .patience_ms = (uint32_t)hub->opt.patience_ms};
+                          .window = p->window,
+                          .patience_ms = p->patience_ms};
     int rc = 0;
 
     memcpy(t.id, p->stream, sizeof t.id);
@@ -166,6 +166,8 @@ static int jump_new(struct jumps *j, struct front *f, uint64_t channel, const ch
     p->started = clock_now_ms();
     p->deadline = p->started + j->hub->opt.dial_timeout_ms;
     p->source_port = front_port(f);
+    p->window = (uint32_t)j->hub->opt.window;
+    p->patience_ms = (uint32_t)j->hub->opt.patience_ms;
     (void)snprintf(p->machine, sizeof p->machine, "%s", machine);
     (void)snprintf(p->user, sizeof p->user, "%s", w->name);
     (void)snprintf(p->source, sizeof p->source, "%s", w->source);
@@ -275,9 +277,7 @@ int jumps_open(struct jumps *j, struct front *f, uint64_t channel, const char *h
 
 void jumps_join(struct jumps *j, struct jump *p, uint32_t epoch, int fd)
 {
-    struct front_stream s = {.window = (uint32_t)j->hub->opt.window,
-                             .patience_ms = (uint32_t)j->hub->opt.patience_ms,
-                             .epoch = epoch};
+    struct front_stream s = {.window = p->window, .patience_ms = p->patience_ms, .epoch = epoch};
     char text[64];
     int rc = 0;
 
@@ -331,20 +331,22 @@ void jumps_front_gone(struct jumps *j, struct front *f, const char *why)
     }
 }
 
-static void kill_one(struct jumps *j, struct jump *p, const char *why)
+/* Ends it in every case. Returns the code of the store: a kill that is not on disk may not hold. */
+static int kill_one(struct jumps *j, struct jump *p, const char *why)
 {
     struct machine *m = registry_find(j->hub->registry, p->machine);
-    int64_t until = clock_wall_s() + (int64_t)(j->hub->opt.patience_ms / 1000) + 86400;
+    int64_t until = clock_wall_s() + (int64_t)(p->patience_ms / 1000) + 86400;
+    int rc = store_kill_add(j->hub->store, p->stream, until);
 
-    (void)store_kill_add(j->hub->store, p->stream, until);
     if (!p->open) {
         jumps_refuse(j, p, why);
-        return;
+        return rc;
     }
     if (m != NULL && m->link != NULL)
         m->link->ops->hangup(m->link, p->stream, why);
     front_kill(p->front, p->channel, why);
     jump_end(j, p, why, 0, 0);
+    return rc;
 }
 
 int jumps_kill(struct jumps *j, uint64_t id, const char *why)
@@ -353,8 +355,7 @@ int jumps_kill(struct jumps *j, uint64_t id, const char *why)
 
     if (p == NULL)
         return -ENOENT;
-    kill_one(j, p, why);
-    return 0;
+    return kill_one(j, p, why);
 }
 
 unsigned jumps_kill_unless(struct jumps *j,
@@ -368,7 +369,7 @@ unsigned jumps_kill_unless(struct jumps *j,
             next = p->next;
             if (front_who(p->front) != NULL && allowed(front_who(p->front), p->machine, arg))
                 continue;
-            kill_one(j, p, why);
+            (void)kill_one(j, p, why);
             n++;
         }
     }

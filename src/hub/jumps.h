@@ -43,7 +43,9 @@ struct jump_info {
 };
 typedef int jumps_fn(const struct jump_info *i, void *arg);
 int jumps_each(struct jumps *j, jumps_fn *fn, void *arg);
-int jumps_kill(struct jumps *j, uint64_t id, const char *why); /* -ENOENT */
+/* Returns 0, -ENOENT, or a code of the store: it is ended then too, but might be taken up again after a
+ * restart. */
+int jumps_kill(struct jumps *j, uint64_t id, const char *why);
 /* After revoke or a policy reload: ends those that are no longer allowed (allowed returns false). Returns how
  * many. */
 unsigned jumps_kill_unless(struct jumps *j,

@@ -32,6 +32,7 @@ struct jump {
     unsigned n_waiting;
     bool open, dialled, redialled, counted_user, counted_machine, counted_front;
     uint16_t source_port;
+    uint32_t window, patience_ms; /* as both edges are told, whatever is read again between */
     uint8_t stream[TICKET_ID_SIZE];
     uint8_t key[TICKET_KEY_SIZE]; /* while dialling */
     char machine[NAMES_MACHINE_MAX + 1], user[NAMES_USER_MAX + 1], source[64];

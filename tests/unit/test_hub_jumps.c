@@ -7,6 +7,7 @@
 #include "hub/jumps.h"
 #include "hub_running.h"
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -257,6 +258,24 @@ static void test_a_jump(void **state)
 }
 
 /* The agent's connection may overtake its answer; the jump waits for both. */
+/* Both ends of a stream must have the same bounds. */
+static void test_a_reload_in_the_middle(void **state)
+{
+    struct bench *b = *state;
+    int fd = -1;
+
+    ask(b, 1, "web-1", 22);
+    RUNNING_UNTIL(&b->r, 3000, b->w.dials == 1);
+    running_put(&b->r, "hub.conf", "window = 64K\npatience = 1s\n");
+    assert_int_equal(hub_reload(&b->r.hub, NULL), 0);
+    assert_int_equal(jumps_dialled(b->r.hub.jumps, &b->w.link, b->w.last.id), 0);
+    fd = connect_stream(b, 0);
+    expect(b, b->front, "opened");
+    assert_int_equal(json_int_or(b->m, "window", 0, UINT32_MAX, -1), b->w.last.window);
+    assert_int_equal(json_int_or(b->m, "patience_ms", 0, UINT32_MAX, -1), b->w.last.patience_ms);
+    close(fd);
+}
+
 static void test_the_connection_first(void **state)
 {
     struct bench *b = *state;
@@ -463,6 +482,25 @@ static void test_kill(void **state)
     close(other);
     close(fd);
     fd = open_jump(b, 9); /* the front still lives */
+    close(fd);
+}
+
+/* The session ends all the same, and the one who kills is told. */
+static void test_a_kill_that_cannot_be_kept(void **state)
+{
+    struct bench *b = *state;
+    int fd = open_jump(b, 9);
+    char path[160];
+    sqlite3 *db = NULL;
+
+    assert_int_equal(store_flush(b->r.hub.store), 0);
+    (void)snprintf(path, sizeof path, "%s/hub.db", b->r.scratch.folder);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(jumps_kill(b->r.hub.jumps, 1, "killed by the admin"), -EBUSY);
+    sqlite3_close(db);
+    expect(b, b->front, "kill");
+    assert_int_equal(jumps_count(b->r.hub.jumps), 0);
     close(fd);
 }
 
@@ -752,6 +790,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_jump, make, clean),
+        cmocka_unit_test_setup_teardown(test_a_reload_in_the_middle, make, clean),
         cmocka_unit_test_setup_teardown(test_the_connection_first, make, clean),
         cmocka_unit_test_setup_teardown(test_a_listener_pushes_nobody_out, make, clean),
         cmocka_unit_test_setup_teardown(test_rename, make, clean),
@@ -763,6 +802,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_expired_ticket, make, clean),
         cmocka_unit_test_setup_teardown(test_too_many_connections, make, clean),
         cmocka_unit_test_setup_teardown(test_kill, make, clean),
+        cmocka_unit_test_setup_teardown(test_a_kill_that_cannot_be_kept, make, clean),
         cmocka_unit_test_setup_teardown(test_limits, make_tight, clean),
         cmocka_unit_test_setup_teardown(test_the_link_goes, make, clean),
         cmocka_unit_test_setup_teardown(test_rights_that_go, make, clean),
