@@ -20,7 +20,7 @@ struct hostkeys_scan {
     uv_timer_t timer;
     hostkeys_fn *fn; /* NULL: cancelled */
     void *arg;
-    bool local, exited, read_ended, told;
+    bool local, exited, read_ended, told; /* exited: also when it was never started */
     unsigned open;
     struct buf text;
     char chunk[4096];
@@ -82,14 +82,22 @@ static void finish_when_done(struct hostkeys_scan *s)
         finish(s);
 }
 
+/* The process handle stays until the exit is told, or the dead process would never be reaped; its number is
+ * another's from then on. */
+static void end_process(struct hostkeys_scan *s)
+{
+    if (!s->exited)
+        uv_process_kill(&s->process, SIGKILL);
+    close_handle((uv_handle_t *)&s->pipe);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct hostkeys_scan *s = timer->data;
-    if (!s->exited && s->open > 1) {
+    if (!s->exited)
         log_debug("ssh-keyscan took too long and was ended");
-        uv_process_kill(&s->process, SIGKILL);
-        close_handle((uv_handle_t *)&s->pipe);
-    }
+    if (s->open > 1)
+        end_process(s);
     finish(s);
 }
 
@@ -119,7 +127,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         return;
     if (n > 0) { /* it talks too much to be believed */
         buf_clear(&s->text);
-        uv_process_kill(&s->process, SIGKILL);
+        end_process(s);
     }
     s->read_ended = true;
     close_handle((uv_handle_t *)stream);
@@ -185,11 +193,7 @@ void hostkeys_cancel(struct hostkeys_scan *s)
         return;
     s->fn = NULL;
     s->told = true;
-    if (!s->exited && uv_is_active((uv_handle_t *)&s->process))
-        uv_process_kill(&s->process, SIGKILL);
+    if (s->open > 1)
+        end_process(s);
     close_handle((uv_handle_t *)&s->timer);
-    if (s->open > 1) {
-        close_handle((uv_handle_t *)&s->pipe);
-        close_handle((uv_handle_t *)&s->process);
-    }
 }
