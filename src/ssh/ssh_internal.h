@@ -90,7 +90,12 @@ bool ssh_server_pending(
     const struct ssh_server *server); /* output waits in libssh: nothing more may be written */
 bool ssh_server_dead(const struct ssh_server *server);
 void ssh_server_trouble(struct ssh_server *server, const char *why);
-void ssh_server_kick(struct ssh_server *server); /* another turn, at once */
+void ssh_server_kick(struct ssh_server *server);  /* another turn, at once */
+void ssh_server_ready(void *server, short ready); /* called by the loop */
+void ssh_server_timer(void *server);
+void ssh_server_turn(void *server);
+
+/* ssh_server_new.c */
 void ssh_server_log_in(struct ssh_server *server);
 
 /* ssh_ask.c */

@@ -1,4 +1,4 @@
-/* The session: set-up, the turn that drives libssh, limits of time and memory, and its end.
+/* The session: the turn that drives libssh, limits of time and memory, and its end.
  *
  * Rules that libssh's behaviour imposes: the socket is non-blocking and libssh only writes from the loop,
  * never from one of its callbacks; channel data is written only when no output is pending; reading stops
@@ -17,27 +17,13 @@
 
 #define READ_BUDGET (256u << 10) /* bytes in a turn, so that other descriptors have theirs */
 #define READ_STEP 4096u          /* what libssh reads at once */
-#define OUTPUT_MAX                                                                                           \
-    (256u << 10) /* pending output at which nothing more is read: replies to a flood of requests */
-#define PACKET_OVERHEAD 128u /* more than header, padding and MAC of any packet */
-#define ASKS_MAX 32u         /* unanswered questions at which nothing more is read */
-#define UNANSWERED_BYTES 40u /* of payload: more than a keepalive, less than a login request */
+#define OUTPUT_MAX (256u << 10)  /* pending output at which nothing more is read: answers to a flood */
+#define PACKET_OVERHEAD 128u     /* more than header, padding and MAC of any packet */
+#define ASKS_MAX 32u             /* unanswered questions at which nothing more is read */
+#define UNANSWERED_BYTES 40u     /* of payload: more than a keepalive, less than a login request */
 #define UNANSWERED_MS 5000u
 #define CLOSING_MS 2000u
 #define KEEPALIVE_TICKS 6u /* two in keepalive_ms: one sends, the next one collects the answer */
-
-static const char kex_list[] =
-    "mlkem768x25519-sha256,curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,"
-    "ecdh-sha2-nistp384,ecdh-sha2-nistp521,diffie-hellman-group14-sha256,"
-    "diffie-hellman-group16-sha512";
-static const char cipher_list[] =
-    "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,"
-    "aes256-ctr,aes192-ctr,aes128-ctr";
-static const char mac_list[] =
-    "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512";
-static const char key_list[] =
-    "ssh-ed25519,sk-ssh-ed25519@openssh.com,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,"
-    "ecdsa-sha2-nistp521,sk-ecdsa-sha2-nistp256@openssh.com,rsa-sha2-512,rsa-sha2-256";
 
 /* --- state --- */
 
@@ -210,7 +196,7 @@ static void keepalive(struct ssh_server *s)
     }
 }
 
-static void on_timer(void *arg)
+void ssh_server_timer(void *arg)
 {
     struct ssh_server *s = arg;
     uint64_t now = ssh_loop_now(s->loop);
@@ -355,7 +341,7 @@ static void drive(struct ssh_server *s)
     s->wire_read = s->wire.in_bytes;
 }
 
-static void on_turn(void *arg)
+void ssh_server_turn(void *arg)
 {
     struct ssh_server *s = arg;
     if (s->phase != SSH_PHASE_NEW && s->phase < SSH_PHASE_LINGER) {
@@ -390,7 +376,7 @@ static void on_turn(void *arg)
     rearm(s);
 }
 
-static void on_ready(void *arg, short ready)
+void ssh_server_ready(void *arg, short ready)
 {
     struct ssh_server *s = arg;
     if (s->phase == SSH_PHASE_LINGER) {
@@ -398,129 +384,4 @@ static void on_ready(void *arg, short ready)
         return;
     }
     s->ready = ready;
-}
-
-/* --- set-up --- */
-
-static int set_up_session(struct ssh_server *s, int fd, const struct hostkey *key)
-{
-    bool no = false;
-    int rc = -ENOMEM;
-    ssh_key copy = hostkey_copy(key);
-    ssh_bind bind = ssh_bind_new();
-    s->session = ssh_new();
-    if (bind == NULL || s->session == NULL || copy == NULL) {
-        ssh_key_free(copy);
-        goto out;
-    }
-    rc = -EINVAL;
-    if (ssh_bind_options_set(bind, SSH_BIND_OPTIONS_PROCESS_CONFIG, &no) != SSH_OK ||
-        ssh_options_set(s->session, SSH_OPTIONS_PROCESS_CONFIG, &no) != SSH_OK ||
-        ssh_bind_options_set(bind, SSH_BIND_OPTIONS_IMPORT_KEY, copy) != SSH_OK) {
-        ssh_key_free(copy);
-        goto out;
-    }
-    if (ssh_bind_options_set(bind, SSH_BIND_OPTIONS_BANNER, s->config.software) != SSH_OK ||
-        ssh_bind_options_set(bind, SSH_BIND_OPTIONS_KEY_EXCHANGE, kex_list) != SSH_OK ||
-        ssh_bind_options_set(bind, SSH_BIND_OPTIONS_CIPHERS_C_S, cipher_list) != SSH_OK ||
-        ssh_bind_options_set(bind, SSH_BIND_OPTIONS_CIPHERS_S_C, cipher_list) != SSH_OK ||
-        ssh_bind_options_set(bind, SSH_BIND_OPTIONS_HMAC_C_S, mac_list) != SSH_OK ||
-        ssh_bind_options_set(bind, SSH_BIND_OPTIONS_HMAC_S_C, mac_list) != SSH_OK ||
-        ssh_bind_options_set(bind, SSH_BIND_OPTIONS_PUBKEY_ACCEPTED_KEY_TYPES, key_list) != SSH_OK ||
-        ssh_options_set(s->session, SSH_OPTIONS_COMPRESSION, "no") != SSH_OK ||
-        ssh_bind_accept_fd(bind, s->session, fd) != SSH_OK) {
-        goto out;
-    }
-    ssh_set_auth_methods(s->session, SSH_AUTH_METHOD_PUBLICKEY);
-    ssh_set_blocking(s->session, 0);
-    ssh_set_counters(s->session, &s->wire, &s->packets);
-    rc = 0;
-out:
-    ssh_bind_free(bind);
-    return rc;
-}
-
-int ssh_server_new(struct ssh_loop *loop, const struct ssh_server_config *config,
-                   const struct ssh_server_events *events, void *arg, struct ssh_server **ret_server,
-                   struct errmsg *err)
-{
-    int fd = config->fd;
-    int rc = -ENOMEM;
-    struct ssh_server *s = calloc(1, sizeof *s);
-    if (s == NULL) {
-        close(fd);
-        return errmsg_set(err, rc, "out of memory");
-    }
-    s->loop = loop;
-    s->config = *config;
-    s->events = *events;
-    s->arg = arg;
-    s->grace_at = s->short_at = s->keepalive_at = s->closing_at = SSH_LOOP_NEVER;
-    s->fd = ssh_os_dup(fd);
-    if (s->fd < 0) {
-        rc = errmsg_set(err, s->fd, "cannot use descriptor %d as a connection: %s", fd, strerror(-s->fd));
-        goto out;
-    }
-    ssh_os_no_delay(fd);
-    ssh_os_guard_start();
-    /* From here on the session closes fd. */
-    rc = set_up_session(s, fd, config->key);
-    if (rc == 0) {
-        rc = ssh_loop_watch(loop, s->fd, 0, on_ready, s, &s->watch);
-    }
-    if (rc == 0) {
-        rc = ssh_loop_timer(loop, on_timer, s, &s->timer);
-    }
-    if (rc == 0) {
-        rc = ssh_loop_hook(loop, on_turn, s);
-    }
-    if (rc < 0) {
-        (void)errmsg_set(err, rc, "cannot set up an SSH session: %s", strerror(-rc));
-        goto out;
-    }
-    *ret_server = s;
-    return 0;
-out:
-    if (s->session == NULL || ssh_get_fd(s->session) != fd) {
-        close(fd);
-    }
-    ssh_server_free(s);
-    return rc;
-}
-
-void ssh_server_free(struct ssh_server *server)
-{
-    if (server == NULL) {
-        return;
-    }
-    ssh_loop_unhook(server->loop, server);
-    ssh_loop_unwatch(server->watch);
-    ssh_loop_untimer(server->timer);
-    ssh_ask_drop_all(server);
-    ssh_chan_orphan_all(server);
-    ssh_chan_free_all(server);
-    ssh_free(server->session);
-    if (server->fd >= 0) {
-        close(server->fd);
-    }
-    free(server);
-}
-
-void ssh_server_start(struct ssh_server *server)
-{
-    uint64_t now = ssh_loop_now(server->loop);
-    server->phase = SSH_PHASE_KEX;
-    server->grace_at = now + server->config.grace_ms;
-    ssh_server_kick(server);
-}
-
-/* Called by ssh_ask_accept. */
-void ssh_server_log_in(struct ssh_server *server)
-{
-    server->logged_in = true;
-    server->phase = SSH_PHASE_OPEN;
-    server->grace_at = server->short_at = SSH_LOOP_NEVER;
-    if (server->config.keepalive_ms > 0) {
-        server->keepalive_at = ssh_loop_now(server->loop) + (server->config.keepalive_ms + 1) / 2;
-    }
 }

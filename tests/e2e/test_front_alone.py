@@ -249,7 +249,7 @@ Host hub
             except ProcessLookupError:
                 pass
             popen.wait()
-        complaints = []
+        complaints = self.bench.close()  # with what clients have left behind, a proxy command for one
         for front in self.fronts:
             front.hang_up()
             try:
@@ -261,7 +261,6 @@ Host hub
                 continue
             if proc.FAULTS.search(front.log()) or -status in proc.CRASHES:
                 complaints.append(f"front: {status}: {front.log()[-4000:]}")
-        complaints += self.bench.close()
         self.bench.remove()
         return complaints
 
