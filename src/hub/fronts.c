@@ -329,13 +329,15 @@ static void look_again(struct front *f)
     const char *why = NULL;
     struct who w;
 
-    if (!f->known || f->gone)
+    if (!f->known || f->gone || f->who.key == NULL)
         return;
     u = policy_find(hub->policy, f->who.key, f->source, clock_wall_s(), &why);
     if (u == NULL || strcmp(u->name, f->who.name) != 0) {
         log_info("%s from %s is logged out: %s", f->who.name, f->source,
                  why != NULL ? why : "the key is another user's now");
         ask_to_end(f, "your key is no longer accepted by this hub");
+        who_strip(&f->who); /* it may take its time to end */
+        publications_check(f);
         return;
     }
     if (who_from_user(&w, u, f->source, hub->opt.admin_over_ssh) < 0)

@@ -47,6 +47,15 @@ void who_release(struct who *w)
     memset(w, 0, sizeof *w);
 }
 
+void who_strip(struct who *w)
+{
+    free(w->key);
+    free(w->machines);
+    free(w->publish);
+    w->key = w->machines = w->publish = NULL;
+    w->admin = false;
+}
+
 bool who_may_reach(const struct who *w, const char *machine)
 {
     return w->admin || (w->machines != NULL && names_match_list(machine, w->machines));

@@ -564,6 +564,26 @@ static void test_rights_that_go(void **state)
     close(fd);
 }
 
+/* Also while a front takes its time to end, or does not want to. */
+static void test_a_key_that_goes(void **state)
+{
+    struct bench *b = *state;
+    int fd = open_jump(b, 1);
+
+    running_put(&b->r, "authorized_users", "");
+    assert_int_equal(hub_reload(&b->r.hub, NULL), 0);
+    expect_text(b, b->front, "end", "no longer accepted");
+    expect(b, b->front, "kill");
+    assert_int_equal(b->w.hangups, 1);
+    ask(b, 2, "web-1", 22);
+    expect_text(b, b->front, "refused", "there is no machine");
+    assert_int_equal(b->w.dials, 1);
+    assert_int_equal(hub_reload(&b->r.hub, NULL), 0); /* it is not told twice */
+    ask(b, 3, "web-1", 22);
+    expect(b, b->front, "refused");
+    close(fd);
+}
+
 static void test_a_broken_file_changes_nothing(void **state)
 {
     struct bench *b = *state;
@@ -806,6 +826,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_limits, make_tight, clean),
         cmocka_unit_test_setup_teardown(test_the_link_goes, make, clean),
         cmocka_unit_test_setup_teardown(test_rights_that_go, make, clean),
+        cmocka_unit_test_setup_teardown(test_a_key_that_goes, make, clean),
         cmocka_unit_test_setup_teardown(test_a_broken_file_changes_nothing, make, clean),
         cmocka_unit_test_setup_teardown(test_the_file_is_watched, make, clean),
         cmocka_unit_test_setup_teardown(test_a_front_without_a_user, make, clean),
