@@ -177,11 +177,24 @@ static void publication_free(struct publication *p)
     free(p);
 }
 
+static void audit(const struct front *f, const char *kind, const char *machine, const char *text)
+{
+    struct store_event e = {.at_s = clock_wall_s(),
+                            .kind = kind,
+                            .user = f->who.name,
+                            .machine = machine,
+                            .source = f->source,
+                            .text = text};
+
+    (void)store_event_add(f->owner->hub->store, &e);
+}
+
 /* Takes p out of the rest of the hub, and frees it. */
 static void publication_end(struct front *f, struct publication *p, const char *why)
 {
     struct hub *hub = f->owner->hub;
     struct publication **at = &f->publications;
+    bool told = p->dropped; /* by then another one may hold the name */
 
     while (*at != p)
         at = &(*at)->next;
@@ -189,7 +202,10 @@ static void publication_end(struct front *f, struct publication *p, const char *
     p->dropped = true;
     registry_gone(hub->registry, &p->link, why, clock_wall_s());
     jumps_link_gone(hub->jumps, &p->link);
-    log_info("%s, published by %s from %s, is offline: %s", p->name, f->who.name, f->source, why);
+    if (!told) {
+        log_info("%s, published by %s from %s, is offline: %s", p->name, f->who.name, f->source, why);
+        audit(f, "offline", p->name, why);
+    }
     publication_free(p);
 }
 
@@ -274,6 +290,7 @@ static const char *publish(struct front *f, int64_t id, const char *host, const 
     (void)snprintf(text, sizeof text, "%s is published: ssh -J %s USER@%s", a.machine->name, address,
                    a.machine->name);
     log_info("%s is online, published by %s from %s", a.machine->name, f->who.name, f->source);
+    audit(f, "publish", a.machine->name, f->who.fingerprint);
     answer(f, id, true, text);
     return NULL;
 }

@@ -730,6 +730,28 @@ static void test_long_output_waits_for_more(void **state)
     assert_true(pieces >= 2);
 }
 
+struct events {
+    const char *kind;
+    unsigned n;
+};
+
+static int count_event(const struct store_event *e, void *arg)
+{
+    struct events *c = arg;
+
+    c->n += strcmp(e->kind, c->kind) == 0 && strcmp(e->user, "carol") == 0;
+    return 0;
+}
+
+/* Carol's, in the audit log. */
+static unsigned events_of(struct bench *b, const char *machine, const char *kind)
+{
+    struct events c = {.kind = kind};
+
+    assert_int_equal(store_events(b->r.hub.store, machine, NULL, 100, count_event, &c), 0);
+    return c.n;
+}
+
 static void test_publish(void **state)
 {
     struct bench *b = *state;
@@ -766,6 +788,8 @@ static void test_publish(void **state)
     RUNNING_UNTIL(&b->r, 3000, m->link == NULL);
     ask(b, 5, "desk-1", 22);
     expect_text(b, b->front, "refused", "desk-1 is offline");
+    assert_int_equal(events_of(b, "desk-1", "publish"), 1);
+    assert_int_equal(events_of(b, "desk-1", "offline"), 1);
 }
 
 static void test_reach_failed(void **state)
