@@ -4,6 +4,7 @@
 #include "base/addr.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/crypto.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -23,6 +24,15 @@ const struct option *options_find(const struct option *table, size_t n, const ch
             return &table[i];
     }
     return NULL;
+}
+
+/* It may be a password. */
+static void drop_text(char **value)
+{
+    if (*value != NULL)
+        crypto_wipe(*value, strlen(*value));
+    free(*value);
+    *value = NULL;
 }
 
 static void list_clear(struct option_list *list)
@@ -105,7 +115,7 @@ static int set_text(const struct option *opt, char **value, const char *text, st
         if (copy == NULL)
             return errmsg_set(err, -ENOMEM, "%s: out of memory", opt->name);
     }
-    free(*value);
+    drop_text(value);
     *value = copy;
     return 0;
 }
@@ -243,8 +253,7 @@ static void clear(const struct option *opt, void *values)
         break;
     case OPTION_STRING:
     case OPTION_ADDR:
-        free(*(char **)at);
-        *(char **)at = NULL;
+        drop_text(at);
         break;
     case OPTION_LIST:
         list_clear(at);

@@ -93,7 +93,7 @@ int options_file(const struct option *table, size_t n, void *values, const char 
     options_begin(table, n, values);
     r = parse_text(&reading, path, err);
 out:
-    buf_release(&text);
+    buf_wipe(&text); /* a value may be a password */
     return r;
 }
 
