@@ -49,11 +49,13 @@ static int parse_url(const char *url, struct proxy *p, struct errmsg *err)
             at = url + i;
     if (at != NULL) {
         int len = percent_decode(url, (size_t)(at - url), plain, sizeof plain);
-        if (len < 0 || crypto_b64_encode(plain, (size_t)len, p->auth, sizeof p->auth) < 0)
+        if (len >= 0)
+            len = crypto_b64_encode(plain, (size_t)len, p->auth, sizeof p->auth);
+        crypto_wipe(plain, sizeof plain);
+        if (len < 0)
             return errmsg_set(err, -EINVAL,
                               "the proxy's USER:PASSWORD is not to be understood, or over %d bytes",
                               PROXY_AUTH_MAX);
-        crypto_wipe(plain, sizeof plain);
         n -= (size_t)(at + 1 - url);
         url = at + 1;
     }
