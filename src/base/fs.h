@@ -20,6 +20,10 @@ int fs_read(const char *path, struct buf *out);
  * folder's ACL holds). */
 int fs_write_atomic(const char *path, const void *data, size_t n, unsigned mode);
 
+/* Makes what happened to names in path's folder (a rename, a link) survive a power cut. Returns 0 or a
+ * negative errno value. */
+int fs_sync_folder_of(const char *path);
+
 /* Makes the folder and its parents; the last one with mode 0700. An existing one is accepted when it is a
  * folder. Returns 0 or a negative errno value. */
 int fs_mkdir_private(const char *path);

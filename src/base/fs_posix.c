@@ -80,12 +80,14 @@ static int write_all(int fd, const uint8_t *data, size_t n)
     return 0;
 }
 
-/* Without this a rename may be lost by a power cut. Some file systems cannot sync a folder: EINVAL. */
-static int sync_folder_of(const char *path)
+/* Some file systems cannot sync a folder: EINVAL. */
+int fs_sync_folder_of(const char *path)
 {
     char folder[FS_PATH_MAX];
     const char *slash = strrchr(path, '/');
     size_t n = slash == NULL ? 0 : (size_t)(slash - path);
+    if (n >= sizeof folder)
+        return -ENAMETOOLONG;
     memcpy(folder, path, n);
     folder[n] = '\0';
     int fd = open(slash == NULL ? "." : n == 0 ? "/" : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -116,7 +118,7 @@ int fs_write_atomic(const char *path, const void *data, size_t n, unsigned mode)
         unlink(temporary);
         return r;
     }
-    return sync_folder_of(path);
+    return fs_sync_folder_of(path);
 }
 
 static int make_folder(const char *path, mode_t mode)
