@@ -106,6 +106,7 @@ static void attempt_done(struct dialer *d)
     struct attempt *a = d->attempt;
     uv_tcp_t *tcp = a->tcp;
     d->attempt = NULL;
+    d->status = 0; /* should no address be left after this one, then no failure was the last */
     uv_timer_stop(&d->timer);
     buf_wipe(&a->request);
     free(a); /* its requests are over, and the handle changes hands */
