@@ -219,6 +219,8 @@ void probe_restart(struct probe *p)
     probe_drop(p);
     hostkeys_cancel(p->scan);
     p->scan = NULL;
+    hostkeys_release(&p->keys); /* they are another server's */
+    p->keys.from = "none";
     p->state = NULL;
     memset(&p->at, 0, sizeof p->at);
     begin(p);
