@@ -118,7 +118,7 @@ static uint64_t dead_at(const struct uplink *u)
 void uplink_arm_keepalive(struct uplink *u)
 {
     uint64_t now = clock_now_ms(), at = dead_at(u), ask = u->heard + u->ping_ms / 2;
-    if (u->asked < u->heard && ask < at)
+    if (u->asked <= u->heard && ask < at)
         at = ask;
     arm(u, at > now ? at - now : 0);
 }
@@ -143,7 +143,7 @@ static void keepalive(struct uplink *u)
         lost(u, text);
         return;
     }
-    if (u->asked < u->heard && now >= u->heard + u->ping_ms / 2)
+    if (u->asked <= u->heard && now >= u->heard + u->ping_ms / 2)
         ask(u);
     uplink_arm_keepalive(u);
 }
