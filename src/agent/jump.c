@@ -142,6 +142,14 @@ void jump_end(struct jump *j)
     uv_close((uv_handle_t *)&j->timer, on_timer_closed);
 }
 
+/* When the hub is to have its answer. */
+static uint64_t answer_by(const struct jump *j)
+{
+    if (j->answered)
+        return UINT64_MAX;
+    return j->started + (j->target.ready ? JUMP_ANSWER_MS : JUMP_TARGET_MS);
+}
+
 /* Not answered in time: says what has been missing. */
 static void overdue(struct jump *j)
 {
@@ -164,8 +172,8 @@ static void arm(struct jump *j, uint64_t now)
         if (due < at)
             at = due;
     }
-    if (!j->answered && j->started + JUMP_ANSWER_MS < at)
-        at = j->started + JUMP_ANSWER_MS;
+    if (answer_by(j) < at)
+        at = answer_by(j);
     if (at == UINT64_MAX || (j->timer_at != 0 && j->timer_at <= at))
         return;
     j->timer_at = at;
@@ -186,7 +194,7 @@ void jump_turn(struct jump *j)
     uint32_t epoch;
     if (j->over)
         return;
-    if (!j->answered && now >= j->started + (j->target.ready ? JUMP_ANSWER_MS : JUMP_TARGET_MS)) {
+    if (now >= answer_by(j)) {
         overdue(j);
         return;
     }
