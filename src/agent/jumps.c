@@ -16,6 +16,7 @@
 struct jumps {
     struct agent *agent;
     struct jump *all;
+    struct log_limit refusals; /* the hub can cause as many as it likes */
 };
 
 int jumps_new(struct agent *a, struct jumps **ret_j)
@@ -24,6 +25,7 @@ int jumps_new(struct agent *a, struct jumps **ret_j)
     if (j == NULL)
         return -ENOMEM;
     j->agent = a;
+    j->refusals = (struct log_limit){.burst = 20, .interval_ms = 1000};
     *ret_j = j;
     return 0;
 }
@@ -124,8 +126,8 @@ const char *jumps_dial(struct jumps *j, const cJSON *message)
     }
     crypto_wipe(r.key, sizeof r.key);
     if (fault != NULL) {
-        log_warn("a jump%s%s was refused: %s", r.user != NULL ? " of " : "", r.user != NULL ? r.user : "",
-                 fault);
+        log_limited(&j->refusals, LOG_LEVEL_WARN, "a jump%s%s was refused: %s", r.user != NULL ? " of " : "",
+                    r.user != NULL ? r.user : "", fault);
         control_send_failed(a, (uint64_t)id, code, fault);
     }
     return NULL;
