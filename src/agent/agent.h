@@ -43,9 +43,8 @@ struct agent {
     char start_id[33];
     struct host host;
 
-    /* Where the control connection last was admitted: where streams go. */
+    /* Where a hub last welcomed or held this machine: where streams go. */
     struct {
-        bool known;
         struct addr_hostport to;
         struct sockaddr_storage at; /* unset (family 0) behind a proxy */
     } hub;

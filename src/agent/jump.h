@@ -48,8 +48,8 @@ struct jump_target {
     struct banner banner;
     bool ready; /* its banner was seen */
     bool reading, read_ended, writing, shut;
-    bool broken;        /* it takes nothing any more: what comes for it is dropped */
-    uint64_t broken_at; /* or it has ended in both directions */
+    bool broken; /* it takes nothing any more: what comes for it is dropped */
+    uint64_t broken_at;
     uv_write_t write;
     uv_shutdown_t shutdown;
     size_t stage_n;

@@ -20,7 +20,6 @@ static void settle(struct uplink *u, enum uplink_state state)
     if (a->opt.trust == AGENT_TRUST_PIN && tls_pipe_peer_pin(u->pipe, pin) == 0)
         agent_pin_hub(a, pin);
     if (u->dialer != NULL) {
-        a->hub.known = true;
         a->hub.to = u->to;
         memset(&a->hub.at, 0, sizeof a->hub.at);
         if (agent_proxy(a, u->to.host, &proxy, NULL) == 0 && !proxy.on) {
