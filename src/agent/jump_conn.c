@@ -128,9 +128,9 @@ static int flush_plain(struct jump_conn *c, uint64_t now)
         int r = uv_try_write((uv_stream_t *)c->tcp, out, (unsigned)n);
         if (r < 0 && r != UV_EAGAIN)
             return r;
-        if (r > 0)
-            stream_sent(s, c->index, (size_t)r, now);
-        if ((r > 0 ? (size_t)r : 0) < total) {
+        size_t taken = r > 0 ? (size_t)r : 0;
+        stream_sent(s, c->index, taken, now);
+        if (taken < total) {
             r = jump_conn_stage(c, now);
             if (r != 0)
                 return r;
