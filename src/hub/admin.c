@@ -1,5 +1,5 @@
 /* Owns the listening socket and its few connections. Must not serve anybody but root and the user that runs
- * the hub. */
+ * the hub, and must not spin when descriptors run out: it rests. */
 #include "hub/admin.h"
 #include "base/fs.h"
 #include "base/json.h"
@@ -19,6 +19,7 @@
 #define CONNECTIONS_MAX 32
 #define QUEUE_MAX (1u << 20)
 #define ID_MAX (INT64_C(1) << 53)
+#define REST_MS 200
 
 struct visitor {
     struct admin *owner;
@@ -31,9 +32,11 @@ struct visitor {
 struct admin {
     struct hub *hub;
     uv_poll_t poll;
+    uv_timer_t rest;
     int fd, dir;
     struct visitor *list;
-    unsigned n;
+    unsigned n, open_handles;
+    struct log_limit limit;
 };
 
 int admin_address(const char *state_dir, struct sockaddr_un *ret_sa, int *ret_dir)
@@ -127,17 +130,29 @@ static void visit(struct admin *a, int fd)
     a->n++;
 }
 
+static void poll_cb(uv_poll_t *h, int status, int events);
+
+static void rest_over_cb(uv_timer_t *h)
+{
+    struct admin *a = h->data;
+
+    (void)uv_poll_start(&a->poll, UV_READABLE, poll_cb);
+}
+
 static void poll_cb(uv_poll_t *h, int status, int events)
 {
     struct admin *a = h->data;
-    int fd = -1;
+    int fd = status < 0 ? -1 : accept4(a->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
     (void)events;
-    if (status < 0)
-        return;
-    fd = accept4(a->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd >= 0)
+    if (fd >= 0) {
         visit(a, fd);
+    } else if (status < 0 || (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)) {
+        log_limited(&a->limit, LOG_LEVEL_ERROR, "%s: cannot take a connection: %s", ADMIN_SOCKET,
+                    status < 0 ? uv_strerror(status) : strerror(errno));
+        (void)uv_poll_stop(&a->poll);
+        (void)uv_timer_start(&a->rest, rest_over_cb, REST_MS, 0);
+    }
 }
 
 static int open_socket(struct admin *a)
@@ -163,7 +178,10 @@ static int open_socket(struct admin *a)
 
 static void closed_cb(uv_handle_t *h)
 {
-    free(h->data);
+    struct admin *a = h->data;
+
+    if (--a->open_handles == 0)
+        free(a);
 }
 
 int admin_new(struct hub *hub, struct admin **ret_a, struct errmsg *err)
@@ -175,6 +193,7 @@ int admin_new(struct hub *hub, struct admin **ret_a, struct errmsg *err)
         return errmsg_set(err, -ENOMEM, "out of memory");
     a->hub = hub;
     a->fd = a->dir = -1;
+    a->limit = (struct log_limit){.burst = 3, .interval_ms = 10000};
     rc = open_socket(a);
     if (rc == 0)
         rc = uv_poll_init(hub->loop, &a->poll, a->fd);
@@ -186,7 +205,9 @@ int admin_new(struct hub *hub, struct admin **ret_a, struct errmsg *err)
         free(a);
         return errmsg_set(err, rc, "%s/%s: %s", hub->state_dir, ADMIN_SOCKET, uv_strerror(rc));
     }
-    a->poll.data = a;
+    (void)uv_timer_init(hub->loop, &a->rest);
+    a->poll.data = a->rest.data = a;
+    a->open_handles = 2;
     (void)uv_poll_start(&a->poll, UV_READABLE, poll_cb);
     *ret_a = a;
     return 0;
@@ -202,6 +223,7 @@ void admin_free(struct admin *a)
     }
     (void)unlinkat(a->dir, ADMIN_SOCKET, 0);
     uv_close((uv_handle_t *)&a->poll, closed_cb);
+    uv_close((uv_handle_t *)&a->rest, closed_cb);
     close(a->fd);
     close(a->dir);
 }
