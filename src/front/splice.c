@@ -15,8 +15,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define READ_SIZE (256u << 10)
-#define TURN_BUDGET (1u << 20) /* bytes moved in one direction in one turn */
+#define READ_SIZE (64u << 10)
+#define TURN_BUDGET (256u << 10) /* bytes moved in one direction in one turn */
 #define PIECES 18
 #define HANG_UP_MS 10000 /* for what the user sent last to be delivered */
 #define OVER_MS 5000     /* for the last frames, and what the user has not read yet */
