@@ -12,7 +12,8 @@
 #define ARGS_MAX 128
 
 struct command_line {
-    const char *state, *command, *target;
+    const char *state, *command;
+    char *target; /* of argv: what ps shows */
     bool help, version, check, dump, no_run, force;
     char *flags[ARGS_MAX]; /* options of the table and their values; flags[0] is the program */
     int n_flags;
@@ -178,6 +179,14 @@ static int run(struct agent *a, struct errmsg *err)
     return 0;
 }
 
+/* Everybody on this host sees the command line, and an invitation may be good for more than one machine. */
+static void hide_code(char *target)
+{
+    char *slash = strchr(target, '/');
+    if (slash != NULL)
+        crypto_wipe(slash + 1, strlen(slash + 1));
+}
+
 static int execute(struct agent *a, const struct command_line *c, struct errmsg *err)
 {
     const char *command = c->command != NULL ? c->command : "";
@@ -197,6 +206,8 @@ static int execute(struct agent *a, const struct command_line *c, struct errmsg 
         r = agent_lock(a, err);
     if (r == 0 && join)
         r = join_remember(a, c->target, c->force, err);
+    if (join)
+        hide_code(c->target);
     return r != 0 || (join && c->no_run) ? r : run(a, err);
 }
 

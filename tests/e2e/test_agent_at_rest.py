@@ -1,4 +1,4 @@
-"""An agent that waits costs nothing."""
+"""An agent that waits costs nothing, and gives nothing away."""
 import pytest
 from conftest import setup
 from kit import proc
@@ -18,3 +18,11 @@ def test_streams_that_are_not_answered_cost_nothing(bench, sshd, streams):
         world.hub.accept(20)
     used = proc.cpu_seconds(world.pid) - before
     assert used < 1, f"{used} s of computing while waiting"
+
+
+def test_the_invitation_is_not_shown_with_the_command_line(bench, sshd):
+    """ps shows the command line to everybody on the machine, and the invitation may be good for more machines."""
+    world = World(bench, sshd)
+    secret = world.hub.code.rpartition("/")[2]
+    shown = proc.command_of(world.pid)
+    assert world.hub.public in shown and secret not in shown, shown
