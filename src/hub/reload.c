@@ -86,8 +86,11 @@ static void say(struct buf *complaints, const char *line)
 }
 
 /* What takes effect only at the next start keeps its value, and is told. */
-static void keep_unreloadable(const struct hub_options *old, const struct hub_options *new)
+static void keep_unreloadable(const struct hub_options *old, struct hub_options *new)
 {
+    struct errmsg err = {""};
+
+    options_begin(hub_options_table, hub_options_count, new);
     for (size_t i = 0; i < hub_options_count; i++) {
         const struct option *o = &hub_options_table[i];
         char *was = NULL, *is = NULL;
@@ -96,8 +99,10 @@ static void keep_unreloadable(const struct hub_options *old, const struct hub_op
             continue;
         was = options_show(o, old);
         is = options_show(o, new);
-        if (was != NULL && is != NULL && strcmp(was, is) != 0)
+        if (was != NULL && is != NULL && strcmp(was, is) != 0) {
             log_warn("%s = %s takes effect at the next start; it is %s until then", o->name, is, was);
+            (void)options_set(hub_options_table, hub_options_count, new, o->name, was, &err);
+        }
         free(was);
         free(is);
     }

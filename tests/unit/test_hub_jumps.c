@@ -604,6 +604,22 @@ static void test_a_broken_file_changes_nothing(void **state)
     buf_release(&complaints);
 }
 
+static void test_what_waits_for_the_next_start(void **state)
+{
+    struct bench *b = *state;
+
+    running_put(&b->r, "hub.conf", "message = hello\n");
+    assert_int_equal(hub_reload(&b->r.hub, NULL), 0);
+    assert_string_equal(b->r.hub.opt.message, "hello");
+    b->r.config.n_flags = 1; /* as if they had been in the file */
+    assert_int_equal(hub_reload(&b->r.hub, NULL), 0);
+    assert_non_null(b->r.hub.opt.public_addr);
+    assert_string_equal(b->r.hub.opt.public_addr, "hub.example.com:2244");
+    assert_string_equal(b->r.hub.opt.domain, "machines.test");
+    assert_int_equal(b->r.hub.opt.listen.n, 1);
+    assert_string_equal(b->r.hub.opt.listen.item[0], b->r.listen);
+}
+
 /* Replaced as an editor does it: by a rename. */
 static void test_the_file_is_watched(void **state)
 {
@@ -852,6 +868,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_rights_that_go, make, clean),
         cmocka_unit_test_setup_teardown(test_a_key_that_goes, make, clean),
         cmocka_unit_test_setup_teardown(test_a_broken_file_changes_nothing, make, clean),
+        cmocka_unit_test_setup_teardown(test_what_waits_for_the_next_start, make, clean),
         cmocka_unit_test_setup_teardown(test_the_file_is_watched, make, clean),
         cmocka_unit_test_setup_teardown(test_a_front_without_a_user, make, clean),
         cmocka_unit_test_setup_teardown(test_unverified_is_not_logged_in, make, clean),
