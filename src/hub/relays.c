@@ -22,7 +22,6 @@ struct relay {
 struct relays {
     struct hub *hub;
     struct relay *list;
-    size_t n;
     struct log_limit limit;
 };
 
@@ -48,7 +47,6 @@ static void forget(struct relay *p)
     *p->at = p->next;
     if (p->next != NULL)
         p->next->at = p->at;
-    p->owner->n--;
     uv_close((uv_handle_t *)&p->process, closed_cb);
 }
 
@@ -99,7 +97,6 @@ static int start(struct relays *r, int fd, int other)
     if (p->next != NULL)
         p->next->at = &p->next;
     r->list = p;
-    r->n++;
     return 0;
 }
 
@@ -131,9 +128,4 @@ out:
         close(pair[0]);
     if (pair[1] >= 0)
         close(pair[1]);
-}
-
-size_t relays_count(const struct relays *r)
-{
-    return r->n;
 }

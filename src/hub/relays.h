@@ -13,6 +13,5 @@ int relays_new(struct hub *hub, struct relays **ret_r);
 void relays_free(struct relays *r);
 /* A connection whose ClientHello asked for a stream. Takes fd in every case and moves slot. */
 void relays_accept(struct relays *r, int fd, const char *source, uint16_t port, struct door_slot *slot);
-size_t relays_count(const struct relays *r);
 
 #endif
