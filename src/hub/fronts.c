@@ -125,8 +125,10 @@ static void exited_cb(uv_process_t *h, int64_t status, int signal)
 {
     struct front *f = h->data;
 
-    if (f == NULL)
+    if (f == NULL) {
+        uv_close((uv_handle_t *)h, process_closed_cb);
         return;
+    }
     if (signal != 0 && !f->terminated)
         log_warn("the front of %s was ended by signal %d", f->source, signal);
     else if (status != 0)
@@ -307,7 +309,7 @@ void fronts_accept(struct fronts *o, int fd, const char *source, uint16_t port, 
     if (rc < 0) {
         log_limited(&o->limit, LOG_LEVEL_ERROR, "user connection from %s closed: %s", source,
                     uv_strerror(rc));
-        uv_close((uv_handle_t *)process, process_closed_cb); /* it sees the end of its channel */
+        uv_unref((uv_handle_t *)process); /* it sees the end of its channel, and is reaped */
         goto out;
     }
     f->process = process;
