@@ -139,14 +139,19 @@ static int move_lease(struct registry *r, const struct registry_hello *h, struct
     registry_lease_of(m, now_s, &lease);
     if (strcmp(m->holder, h->key) == 0) /* the holder itself: only the invitation is used up */
         return store_join(r->store, token_hash, now_s, &lease);
+    char holder[sizeof m->holder];
+    snprintf(holder, sizeof holder, "%s", m->holder);
     snprintf(lease.holder, sizeof lease.holder, "%s", h->key);
     snprintf(lease.facts, sizeof lease.facts, "{}");
-    int rc = store_join(r->store, token_hash, now_s, &lease);
+    /* Memory first: what may fail of it has not failed when the disk says yes. */
+    int rc = registry_set_holder(r, m, h->key);
     if (rc < 0)
         return rc;
-    rc = registry_set_holder(r, m, h->key);
-    if (rc < 0)
+    rc = store_join(r->store, token_hash, now_s, &lease);
+    if (rc < 0) {
+        (void)registry_set_holder(r, m, holder); /* its place is free: nothing is allocated */
         return rc;
+    }
     registry_facts_clear(m);
     m->source[0] = '\0';
     struct link *old = m->link;

@@ -667,6 +667,30 @@ static void publishers(void **state)
 
 #define HELLO(more) "{\"protocol\":1,\"start_id\":\"s1\"" more "}"
 
+/* Neither the name nor the invitation has moved, and both can later. */
+static void a_move_that_the_disk_refuses(void **state)
+{
+    struct bench *b = *state;
+    struct machine *m = join_web01(b);
+    char token[32];
+    sqlite3 *db = NULL;
+    invite(b, "web01", 1, 5000, token);
+    assert_int_equal(store_flush(b->store), 0);
+    assert_int_equal(sqlite3_open(b->scratch.db, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    expect(hail(b, (struct hail){.key = KEY_B, .name = "web01", .token = token, .wire = 1}), REGISTRY_REFUSED,
+           "busy");
+    sqlite3_close(db);
+    assert_string_equal(m->holder, KEY_A);
+    assert_ptr_equal(m->link, &b->w[0].link);
+    assert_ptr_equal(registry_own(b->r, KEY_A, "other"), m);
+    assert_null(registry_own(b->r, KEY_B, "other"));
+    expect(hail(b, (struct hail){.key = KEY_B, .name = "web01", .token = token, .wire = 1}), REGISTRY_WELCOME,
+           NULL);
+    assert_ptr_equal(registry_own(b->r, KEY_B, "other"), m);
+    assert_null(registry_own(b->r, KEY_A, "other"));
+}
+
 static void bounds_of_a_hello(void **state)
 {
     struct bench *b = *state;
@@ -899,6 +923,7 @@ int main(void)
         CASE(rename_online),
         CASE(natural_order),
         CASE(publishers),
+        CASE(a_move_that_the_disk_refuses),
         CASE(bounds_of_a_hello),
         CASE(most_of_everything),
         CASE(later_states),
