@@ -350,13 +350,3 @@ int policy_each(const struct policy *p, policy_fn *fn, void *arg)
     }
     return 0;
 }
-
-bool policy_may_reach(const struct policy_user *u, const char *machine)
-{
-    return u->admin || (u->machines != NULL && names_match_list(machine, u->machines));
-}
-
-bool policy_may_publish(const struct policy_user *u, const char *machine)
-{
-    return u->publish != NULL && names_match_list(machine, u->publish);
-}

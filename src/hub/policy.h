@@ -46,7 +46,4 @@ const struct policy_user *policy_find(const struct policy *p, const char *key, c
 typedef int policy_fn(const struct policy_user *u, void *arg);
 int policy_each(const struct policy *p, policy_fn *fn, void *arg);
 
-bool policy_may_reach(const struct policy_user *u, const char *machine);
-bool policy_may_publish(const struct policy_user *u, const char *machine);
-
 #endif
