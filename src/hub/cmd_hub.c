@@ -2,6 +2,7 @@
 #include "hub/cmd.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -67,6 +68,7 @@ int cmd_hub_stop(struct cmd *c)
         return status;
     cmd_out(c, all ? "The hub ends, and all sessions with it.\n"
                    : "The hub ends; sessions that are running go on without it.\n");
+    log_info("stop%s by command: ending", all ? " --all" : "");
     hub_stop(c->hub, all);
     return 0;
 }
