@@ -1,4 +1,5 @@
-/* Owns the results of commands until they are read. Must not hold more than EXECS_HELD_MAX of them in all. */
+/* Owns the results of commands until they are read. Must not begin a command while
+ * EXECS_HELD_MAX of them or more are held in all. */
 #include "hub/execs.h"
 #include "base/json.h"
 #include "hub/commands.h"

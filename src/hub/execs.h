@@ -14,7 +14,7 @@ struct exec;
 #define EXECS_MAX 32                /* at once on one channel */
 #define EXECS_COMMAND_MAX 4096      /* bytes of a command line */
 #define EXECS_PIECE 16384           /* bytes of output in one message */
-#define EXECS_HELD_MAX (128u << 20) /* output that waits, of all channels together */
+#define EXECS_HELD_MAX (128u << 20) /* output that waits, of all channels together: then none begins */
 
 struct execs { /* embedded; private */
     struct hub *hub;

@@ -1,5 +1,6 @@
-/* How the hub reaches a machine that is online: through an agent's control connection, or through the front of a user who
- * publishes it with stock OpenSSH. One small table of calls, so that nobody else has to know which. */
+/* How the hub reaches a machine that is online: through an agent's control connection, or through the front
+ * of a user who publishes it with stock OpenSSH. One small table of calls, so that nobody else has to know
+ * which. */
 #ifndef MULTISSH_HUB_LINK_H
 #define MULTISSH_HUB_LINK_H
 
@@ -20,11 +21,13 @@ struct link_dial {
 struct link;
 struct link_ops {
     const char *kind; /* "agent" or "publisher" */
-    /* Sends the request; the answer comes later. Returns 0, or a negative code when the link cannot take it. */
+    /* Sends the request; the answer comes later. Returns 0, or a negative code when the link cannot take it.
+     */
     int (*dial)(struct link *l, const struct link_dial *d);
     /* A stream of this link was killed. */
     void (*hangup)(struct link *l, const uint8_t stream[TICKET_ID_SIZE], const char *reason);
-    /* Closes the link after telling the other side why: code is one of "replaced", "revoked", "shutdown", "renamed". Never calls back into the registry in the same turn. */
+    /* Closes the link after telling the other side why: code is one of "replaced", "revoked", "shutdown".
+     * Never calls back into the registry in the same turn. */
     void (*drop)(struct link *l, const char *code, const char *reason);
     /* The machine has a new name. */
     void (*renamed)(struct link *l, const char *name);

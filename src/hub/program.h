@@ -11,7 +11,8 @@
 int program_start(uv_loop_t *loop, uv_process_t *process, char *const args[], int fd3, int fd4,
                   uv_exit_cb exited);
 
-/* Runs the program, its standard output thrown away, and waits for it: only before the loop runs. Returns its exit status, or a negative code.
+/* Runs the program, its standard output thrown away, and waits for it: only before the loop runs. Returns its
+ * exit status, or a negative code.
  */
 int program_run(char *const args[]);
 

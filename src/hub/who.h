@@ -1,5 +1,5 @@
-/* The one who gives a command or opens a jump: a user over SSH, or the hub's own host (the admin socket). A copy of the
- * rights, so that it stays valid when authorized_users is read again. */
+/* The one who gives a command or opens a jump: a user over SSH, or the hub's own host (the admin socket). A
+ * copy of the rights, so that it stays valid when authorized_users is read again. */
 #ifndef MULTISSH_HUB_WHO_H
 #define MULTISSH_HUB_WHO_H
 
@@ -9,7 +9,7 @@ struct who {
     char name[NAMES_USER_MAX + 1]; /* "local" on the admin socket */
     char source[64];               /* IP, or "unix" */
     char fingerprint[52];          /* of the key; "" when local */
-    char *key;                     /* "type base64", to look the rights up again after a reload; NULL when local or stripped */
+    char *key; /* "type base64", to look the rights up again after a reload; NULL when local or stripped */
     bool local;
     bool admin; /* with admin-over-ssh = no only ever true when local */
     char *machines, *publish;
