@@ -9,10 +9,18 @@
 
 #define CHANGES_MAX 16
 
-static bool value_ok(const char *value)
+/* Would the line be read as it was meant? */
+static bool change_ok(const struct conf_change *c)
 {
-    for (; *value != 0; value++)
-        if ((unsigned char)*value < 0x20 || *value == 0x7f)
+    const char *value = c->value;
+    if (value == NULL)
+        return true;
+    size_t n = strlen(value);
+    if (strlen(c->name) + strlen(" = ") + n > CONF_LINE_MAX || (n > 0 && value[n - 1] == ' '))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f ||
+            ((i == 0 || value[i - 1] == ' ') && (value[i] == ';' || (i == 0 && value[i] == ' '))))
             return false;
     return true;
 }
@@ -50,7 +58,7 @@ int conf_rewrite(const char *text, size_t n, const struct conf_change *changes, 
     if (count > CHANGES_MAX)
         return -EINVAL;
     for (size_t i = 0; i < count; i++)
-        if (changes[i].value != NULL && !value_ok(changes[i].value))
+        if (!change_ok(&changes[i]))
             return -EINVAL;
     for (size_t at = 0; at < n;) {
         const char *line = text + at, *end = memchr(line, '\n', n - at);
@@ -82,7 +90,17 @@ int conf_save(const char *path, const struct conf_change *changes, size_t count,
     struct buf old, fresh;
     buf_init(&old, CONF_FILE_MAX);
     buf_init(&fresh, CONF_FILE_MAX + 8192);
-    int r = fs_read(path, &old);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++)
+        if (!change_ok(&changes[i]))
+            r = errmsg_set(
+                err, -EINVAL,
+                "%s: cannot be kept in %s: its line may have %d bytes, and the value no blank at its "
+                "ends and no semicolon behind one",
+                changes[i].name, path, CONF_LINE_MAX);
+    if (r != 0)
+        goto out;
+    r = fs_read(path, &old);
     if (r == -ENOENT)
         r = 0;
     if (r != 0) {

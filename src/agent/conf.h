@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #define CONF_FILE_MAX (1u << 20)
+#define CONF_LINE_MAX 198 /* what options_file reads; without the newline */
 
 struct conf_change {
     const char *name;
@@ -15,8 +16,9 @@ struct conf_change {
 };
 
 /* Appends to out the text with the changes: the first line that sets a name is rewritten and further ones
- * dropped; a name that was not set is added at the end. Returns 0, -EINVAL (a value with a line break or
- * another control byte), -ENOBUFS or -ENOMEM. */
+ * dropped; a name that was not set is added at the end. Returns 0, -EINVAL (a value that would not be read
+ * as it is: too long for a line, with a control byte, a blank at its ends or a semicolon behind a blank),
+ * -ENOBUFS or -ENOMEM. */
 int conf_rewrite(const char *text, size_t n, const struct conf_change *changes, size_t count,
                  struct buf *out);
 

@@ -1,6 +1,7 @@
 /* Settings are changed in a file, and nothing else of it. */
 #include "cmocka_all.h"
 
+#include "agent/agent_options.h"
 #include "agent/conf.h"
 #include "base/fs.h"
 #include <errno.h>
@@ -42,6 +43,38 @@ static void values_with_line_breaks(void **state)
     assert_int_equal(conf_rewrite("", 0, set, 1, &out), -EINVAL);
     assert_int_equal(buf_len(&out), 0);
     buf_release(&out);
+}
+
+/* What is written is read again as it was, or is not written. */
+static void values_as_they_are_read(void **state)
+{
+    static const char *const fit[] = {"", "x", "a;b", "a b", "\"x\"", "#x", "a = b", "a:b"};
+    static const char *const unfit[] = {" x", "x ", ";x", "a ;b", "a  ;", "a\tb", "\x7f"};
+    char dir[] = "/tmp/test_agent_conf.XXXXXX", path[64], longest[300] = "";
+    struct agent_options o;
+    struct errmsg err;
+    (void)state;
+    memset(longest, 'x', CONF_LINE_MAX - strlen("proxy = "));
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/agent.conf", dir);
+    for (size_t i = 0; i <= COUNT(fit); i++) {
+        const struct conf_change set[] = {{"proxy", i < COUNT(fit) ? fit[i] : longest}};
+        assert_int_equal(conf_save(path, set, 1, &err), 0);
+        assert_int_equal(agent_options_load(&o, path, &err), 0);
+        assert_string_equal(o.proxy, set[0].value);
+        agent_options_release(&o);
+    }
+    for (size_t i = 0; i <= COUNT(unfit); i++) {
+        longest[strlen(longest)] = 'x'; /* one more: what follows it is a NUL */
+        const struct conf_change set[] = {{"proxy", i < COUNT(unfit) ? unfit[i] : longest}};
+        err.text[0] = 0;
+        assert_int_equal(conf_save(path, set, 1, &err), -EINVAL);
+        assert_non_null(strstr(err.text, "proxy"));
+    }
+    assert_int_equal(agent_options_load(&o, path, &err), 0);
+    agent_options_release(&o);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
 }
 
 static void bounds(void **state)
@@ -88,6 +121,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rewrites),
         cmocka_unit_test(values_with_line_breaks),
+        cmocka_unit_test(values_as_they_are_read),
         cmocka_unit_test(bounds),
         cmocka_unit_test(files),
     };
