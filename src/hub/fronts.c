@@ -70,8 +70,6 @@ const char *fronts_may_start(struct fronts *f, const char *source)
     addr_source_key(source, key, sizeof key);
     if (f->hub->stopping)
         return "the hub is shutting down";
-    if (f->n >= opt->fronts_max)
-        return "too many users are connected (fronts-max)";
     if (!tally_take(f->rates, key, opt->fronts_per_second_per_source, now))
         return "too many connections a second from this source (fronts-per-second-per-source)";
     if (!tally_take(f->rates, "*", opt->fronts_per_second, now))
@@ -283,7 +281,8 @@ static int start(struct fronts *o, int fd, int other, uv_process_t **ret_process
 void fronts_accept(struct fronts *o, int fd, const char *source, uint16_t port, struct door_slot *slot)
 {
     int pair[2] = {-1, -1};
-    const char *why = fronts_may_start(o, source);
+    const char *why = o->n >= o->hub->opt.fronts_max ? "too many users are connected (fronts-max)"
+                                                     : fronts_may_start(o, source);
     uv_process_t *process = NULL;
     struct front *f = NULL;
     int rc = 0;

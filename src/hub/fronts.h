@@ -15,7 +15,8 @@ struct fronts;
 int fronts_new(struct hub *hub, struct fronts **ret_f);
 /* Lets go of them all: those that hold open jumps go on by themselves. */
 void fronts_free(struct fronts *f);
-/* May one more helper process be started for source now? NULL, or why not. Takes a token of the rates. */
+/* May one more helper process (a front, or the relay of a stream) be started for source now? NULL, or why
+ * not. Takes a token of the rates. */
 const char *fronts_may_start(struct fronts *f, const char *source);
 /* Starts a front for an accepted SSH connection. Takes the descriptor in every case and moves slot (a limit
  * reached: a line in the log, closed). */

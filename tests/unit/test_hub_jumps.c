@@ -604,6 +604,22 @@ static void test_a_broken_file_changes_nothing(void **state)
     buf_release(&complaints);
 }
 
+/* The streams of those who are connected still come. */
+static void test_as_many_users_as_may_be(void **state)
+{
+    struct bench *b = *state;
+    struct door_slot slot = {.held = false};
+    int pair[2];
+
+    b->r.hub.opt.fronts_max = fronts_count(b->r.hub.fronts);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    fronts_accept(b->r.hub.fronts, pair[0], "192.0.2.8", 4712, &slot);
+    assert_true(running_closed(pair[1]));
+    close(pair[1]);
+    assert_int_equal(fronts_count(b->r.hub.fronts), b->r.hub.opt.fronts_max);
+    assert_null(fronts_may_start(b->r.hub.fronts, "192.0.2.9"));
+}
+
 static void test_what_waits_for_the_next_start(void **state)
 {
     struct bench *b = *state;
@@ -868,6 +884,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_rights_that_go, make, clean),
         cmocka_unit_test_setup_teardown(test_a_key_that_goes, make, clean),
         cmocka_unit_test_setup_teardown(test_a_broken_file_changes_nothing, make, clean),
+        cmocka_unit_test_setup_teardown(test_as_many_users_as_may_be, make, clean),
         cmocka_unit_test_setup_teardown(test_what_waits_for_the_next_start, make, clean),
         cmocka_unit_test_setup_teardown(test_the_file_is_watched, make, clean),
         cmocka_unit_test_setup_teardown(test_a_front_without_a_user, make, clean),
