@@ -57,6 +57,18 @@ static void reach_free(struct publication *p, struct reach *r)
 
 /* --- the link --- */
 
+static void audit(const struct front *f, const char *kind, const char *machine, const char *text)
+{
+    struct store_event e = {.at_s = clock_wall_s(),
+                            .kind = kind,
+                            .user = f->who.name,
+                            .machine = machine,
+                            .source = f->source,
+                            .text = text};
+
+    (void)store_event_add(f->owner->hub->store, &e);
+}
+
 static cJSON *reach_message(const struct publication *p, const struct link_dial *d)
 {
     char stream[2 * TICKET_ID_SIZE + 1], key[2 * TICKET_KEY_SIZE + 1];
@@ -133,6 +145,7 @@ static void link_drop(struct link *l, const char *code, const char *reason)
     p->dropped = true;
     log_info("%s, published by %s from %s, is taken back: %s", p->name, p->front->who.name, p->front->source,
              reason);
+    audit(p->front, "offline", p->name, reason);
     if (strcmp(code, "shutdown") == 0)
         return; /* the fronts are dealt with by themselves */
     (void)snprintf(text, sizeof text, "%s is no longer published here: %s", p->name, reason);
@@ -175,18 +188,6 @@ static void publication_free(struct publication *p)
     while (p->reaches != NULL)
         reach_free(p, p->reaches);
     free(p);
-}
-
-static void audit(const struct front *f, const char *kind, const char *machine, const char *text)
-{
-    struct store_event e = {.at_s = clock_wall_s(),
-                            .kind = kind,
-                            .user = f->who.name,
-                            .machine = machine,
-                            .source = f->source,
-                            .text = text};
-
-    (void)store_event_add(f->owner->hub->store, &e);
 }
 
 /* Takes p out of the rest of the hub, and frees it. */
@@ -363,9 +364,13 @@ void publications_gone(struct front *f, const char *why)
 
 void publications_check(struct front *f)
 {
-    for (struct publication *p = f->publications; p != NULL; p = p->next) {
-        if (!p->dropped && !who_may_publish(&f->who, p->name)) {
-            link_drop(&p->link, "revoked", "its user may no longer publish it");
-        }
+    static const char why[] = "its user may no longer publish it";
+
+    for (struct publication *p = f->publications, *next = NULL; p != NULL; p = next) {
+        next = p->next;
+        if (p->dropped || who_may_publish(&f->who, p->name))
+            continue;
+        link_drop(&p->link, "revoked", why);
+        publication_end(f, p, why); /* now: the front may take its time */
     }
 }

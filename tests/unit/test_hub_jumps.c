@@ -824,6 +824,21 @@ static void test_publish(void **state)
     assert_int_equal(events_of(b, "desk-1", "offline"), 1);
 }
 
+static void test_a_publication_that_is_no_longer_allowed(void **state)
+{
+    struct bench *b = *state;
+    int publisher = login(b, KEY_P384);
+
+    tell(b, publisher, "{\"type\":\"publish\",\"id\":3,\"host\":\"desk-1\",\"port\":22}");
+    expect(b, publisher, "publish-result");
+    running_put(&b->r, "authorized_users", "carol machines=\"desk-*\" " KEY_P384 "\n");
+    assert_int_equal(hub_reload(&b->r.hub, NULL), 0);
+    expect_text(b, publisher, "end", "no longer published");
+    assert_null(registry_find(b->r.hub.registry, "desk-1")->link);
+    assert_int_equal(events_of(b, "desk-1", "offline"), 1);
+    close(publisher);
+}
+
 static void test_reach_failed(void **state)
 {
     struct bench *b = *state;
@@ -894,6 +909,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_command, make, clean),
         cmocka_unit_test_setup_teardown(test_long_output_waits_for_more, make, clean),
         cmocka_unit_test_setup_teardown(test_publish, make, clean),
+        cmocka_unit_test_setup_teardown(test_a_publication_that_is_no_longer_allowed, make, clean),
         cmocka_unit_test_setup_teardown(test_reach_failed, make, clean),
         cmocka_unit_test_setup_teardown(test_shutting_down, make, clean),
     };
