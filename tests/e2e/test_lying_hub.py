@@ -135,12 +135,12 @@ class EdgeA(EdgeB):
 class LyingHub:
     """Listens, and leaves to the test what becomes of each connection."""
 
-    def __init__(self, bench, ca=None, alpn=(CONTROL, STREAM)):
+    def __init__(self, bench, ca=None, alpn=(CONTROL, STREAM), address="127.0.0.1"):
         self.bench = bench
         self.pem, self.pin = ca or authority(bench.root, f"ca{bench.number()}")
         self.port = free_port()
         self.public = f"127.0.0.1:{self.port}"
-        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.listener = socket.create_server((address, self.port))
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_3
         self.context.load_cert_chain(self.pem)
