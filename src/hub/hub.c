@@ -27,7 +27,6 @@
 #define PURGE_EVERY 120 /* upkeeps */
 #define STOP_MS 5000
 #define STOP_LOOK_MS 50
-#define COMPLAINTS_MAX 65536
 
 static const char users_template[] =
     "# The users of this hub, one key a line; multissh-authorized_users(5). Read again when it changes.\n"
@@ -169,21 +168,6 @@ static int open_state(struct hub *hub, struct errmsg *err)
     return 0;
 }
 
-static int read_users(struct hub *hub, struct errmsg *err)
-{
-    struct buf lines;
-    const char *text = NULL;
-    int rc = 0;
-
-    buf_init(&lines, COMPLAINTS_MAX);
-    rc = config_policy(hub->config, &lines, &hub->policy, err);
-    text = buf_str(&lines);
-    for (const char *at = text; rc == 0 && at != NULL && *at != '\0'; at += strcspn(at, "\n") + 1)
-        log_error("%.*s", (int)strcspn(at, "\n"), at);
-    buf_release(&lines);
-    return rc;
-}
-
 static int open_store(struct hub *hub, struct errmsg *err)
 {
     struct registry_limits limits = {.machines_max = hub->opt.machines_max,
@@ -217,7 +201,7 @@ static int start_parts(struct hub *hub, struct errmsg *err)
     if (rc < 0)
         return errmsg_set(err, rc, "cannot start: %s", uv_strerror(rc));
     /* After the watch has begun, so that no change falls between the two; before anybody can come. */
-    rc = read_users(hub, err);
+    rc = reload_read_users(hub, NULL, err);
     if (rc == 0)
         rc = admin_new(hub, &hub->admin, err);
     if (rc == 0)

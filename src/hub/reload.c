@@ -149,31 +149,39 @@ static void say_lines(struct buf *lines, struct buf *complaints)
         log_error("… and %u lines more; multissh-hub --check shows all", n - COMPLAINTS_LOGGED);
 }
 
-static int reload_users(struct hub *hub, struct buf *complaints)
+int reload_read_users(struct hub *hub, struct buf *complaints, struct errmsg *err)
 {
     struct policy *p = NULL;
-    struct errmsg err = {""};
     struct buf lines;
     int rc = 0;
 
     buf_init(&lines, COMPLAINTS_MAX);
-    rc = config_policy(hub->config, &lines, &p, &err);
+    rc = config_policy(hub->config, &lines, &p, err);
+    if (rc == 0) {
+        say_lines(&lines, complaints);
+        policy_free(hub->policy);
+        hub->policy = p;
+    }
+    buf_release(&lines);
+    return rc;
+}
+
+static int reload_users(struct hub *hub, struct buf *complaints)
+{
+    struct errmsg err = {""};
+    int rc = reload_read_users(hub, complaints, &err);
+
     if (rc < 0) {
         char text[700];
 
         (void)snprintf(text, sizeof text, "%s; the users that were read before stay in force%s", err.text,
                        rc == -ENOENT ? " (empty the file to remove them all)" : "");
         say(complaints, text);
-        goto out;
+        return rc;
     }
-    say_lines(&lines, complaints);
-    policy_free(hub->policy);
-    hub->policy = p;
-    log_info("%s: read; lines of users in force: %zu", hub->config->users, policy_count(p));
+    log_info("%s: read; lines of users in force: %zu", hub->config->users, policy_count(hub->policy));
     fronts_policy_changed(hub->fronts);
-out:
-    buf_release(&lines);
-    return rc;
+    return 0;
 }
 
 int hub_reload(struct hub *hub, struct buf *complaints)
