@@ -26,7 +26,7 @@ struct link_ops {
     int (*dial)(struct link *l, const struct link_dial *d);
     /* A stream of this link was killed. */
     void (*hangup)(struct link *l, const uint8_t stream[TICKET_ID_SIZE], const char *reason);
-    /* Closes the link after telling the other side why: code is one of "replaced", "revoked", "shutdown".
+    /* Closes the link after telling the other side why: code is one of "replaced", "revoked".
      * Never calls back into the registry in the same turn. */
     void (*drop)(struct link *l, const char *code, const char *reason);
     /* The machine has a new name. */

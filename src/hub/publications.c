@@ -140,14 +140,13 @@ static void link_drop(struct link *l, const char *code, const char *reason)
     struct publication *p = of_link(l);
     char text[300];
 
+    (void)code;
     if (p->dropped)
         return;
     p->dropped = true;
     log_info("%s, published by %s from %s, is taken back: %s", p->name, p->front->who.name, p->front->source,
              reason);
     audit(p->front, "offline", p->name, reason);
-    if (strcmp(code, "shutdown") == 0)
-        return; /* the fronts are dealt with by themselves */
     (void)snprintf(text, sizeof text, "%s is no longer published here: %s", p->name, reason);
     front_end(p->front, text);
     p->front->end_by = clock_now_ms() + 5000;
