@@ -144,7 +144,8 @@ static int load_leaf(struct hub_keys *k, const char *dir, const char *name, stru
     if (rc < 0)
         return errmsg_set(err, rc, "%s: %s", path, rc == -EINVAL ? "not a certificate" : strerror(-rc));
     if (X509_check_private_key(k->leaf, k->tls_key) != 1)
-        return errmsg_set(err, -EINVAL, "%s does not belong to %s", path, HUB_KEYS_TLS_KEY);
+        return errmsg_set(err, -EINVAL, "%s does not belong to %s: remove it, and a new one is made", path,
+                          HUB_KEYS_TLS_KEY);
     rc = session_server_ctx(k->leaf, k->tls_key, k->ca, true, &k->ctx);
     return rc < 0 ? errmsg_set(err, rc, "TLS cannot be set up with %s", path) : 0;
 }
