@@ -1,6 +1,7 @@
 """multissh-front by itself: real SSH clients on one side, a hub played by hand on the other, the machine's edge by
 helpers/edge_b.c in front of a real sshd."""
 import array
+import ctypes
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import paramiko
 import pytest
+from kit import net as kit_net
 from kit import proc
 from kit.bench import BUILD, ROOT, Bench, sanitized
 from kit.parts import ME, Sshd, keygen, public_key
@@ -609,7 +611,6 @@ def test_a_stream_that_loses_its_connection_goes_on(world):
             edge.stdin.write(b"drop\n")
             edge.stdin.flush()
             with socket.create_server(("127.0.0.1", 0)) as listener:
-                time.sleep(0.05)  # two lines, two reads
                 edge.stdin.write(f"connect {listener.getsockname()[1]} {epoch}\n".encode())
                 edge.stdin.flush()
                 sock, _ = listener.accept()
@@ -920,8 +921,8 @@ def test_more_data_than_the_window(world):
     server.close()
 
 
-def test_a_keepalive_finds_out_who_is_gone(world):
-    """The client lives in a network namespace whose link is cut; a stopped one, whose kernel answers, is kept."""
+def test_the_keepalive_spares_a_client_that_is_stopped(world):
+    """It says nothing, but its kernel does."""
     world.start = {"keepalive_ms": 400}
     popen = world.popen("-N", "hub")
     front = world.front()
@@ -933,6 +934,41 @@ def test_a_keepalive_finds_out_who_is_gone(world):
     os.kill(popen.pid, signal.SIGCONT)
     popen.terminate()
     assert front.ended() == 0
+
+
+def test_the_keepalive_finds_out_who_is_gone(world):
+    """In a namespace of its own, in which from some moment on nothing arrives any more."""
+    why = kit_net.unavailable()
+    if why:
+        pytest.skip(why)
+    world.start = {"keepalive_ms": 400}
+    host = kit_net.Net(world.bench).host("far")
+    made = []
+
+    def listen():
+        with open(f"/run/netns/{host.full}", "rb") as namespace:
+            assert ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0x40000000) == 0  # CLONE_NEWNET, of this thread
+        made.append(socket.create_server(("127.0.0.1", world.port)))
+    thread = threading.Thread(target=listen)
+    thread.start()
+    thread.join()
+    popen = subprocess.Popen(["ip", "netns", "exec", host.full, "ssh", "-F", str(world.config), "-N", "hub"], env=world.bench.env(),
+                             stdin=subprocess.DEVNULL, start_new_session=True)
+    world.pairs.append(popen)
+    connection, _ = made[0].accept()
+    front = Front(world, connection)
+    world.fronts.append(front)
+    connection.close()
+    made[0].close()
+    front.wait("auth", 2)
+    end = time.monotonic() + 2
+    wait_for(lambda: time.monotonic() > end, 5)
+    assert front.popen.poll() is None, "it answers, and is kept"
+    host.down("lo")
+    began = time.monotonic()
+    assert front.ended() == 0
+    assert 0.8 < time.monotonic() - began < 4 * SLOW
+    assert [m for m in front.find("log") if "has not answered" in m["text"]]
 
 
 def test_a_stalled_handshake_and_garbage(world):

@@ -1,10 +1,11 @@
-/* The machine's edge of one stream, for tests of the front alone: joins the stream on a descriptor with a TCP connection to a
- * port on 127.0.0.1.
+/* The machine's edge of one stream, for tests of the front alone: joins the stream on a descriptor with a TCP
+ * connection to a port on 127.0.0.1.
  *
  *   edge_b KEY_HEX PORT FD [WINDOW]
  *
- * Lines on standard input: `connect PORT EPOCH` opens another connection (to a listener of the test, which hands it to the
- * front) and attaches it; `drop` closes the live one; end of file changes nothing. Ends when the stream has ended, and says how. */
+ * Lines on standard input: `connect PORT EPOCH` opens another connection (to a listener of the test, which
+ * hands it to the front) and attaches it; `drop` closes the live one; end of file changes nothing. Ends when
+ * the stream has ended, and says how. */
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "stream/stream.h"
@@ -59,19 +60,23 @@ static void conn_end(int c)
 
 static void command(void)
 {
-    char line[256];
-    unsigned port;
-    unsigned epoch;
-    ssize_t n = read(STDIN_FILENO, line, sizeof line - 1);
+    char text[256];
+    char *rest = text;
+    char *line;
+    ssize_t n = read(STDIN_FILENO, text, sizeof text - 1);
     if (n <= 0) {
         commands_over = true;
         return;
     }
-    line[n] = '\0';
-    if (sscanf(line, "connect %u %u", &port, &epoch) == 2) {
-        attach(dial(port), epoch);
-    } else if (strncmp(line, "drop", 4) == 0 && stream_live(stream) >= 0) {
-        conn_end(stream_live(stream));
+    text[n] = '\0';
+    while ((line = strsep(&rest, "\n")) != NULL) {
+        unsigned port;
+        unsigned epoch;
+        if (sscanf(line, "connect %u %u", &port, &epoch) == 2) {
+            attach(dial(port), epoch);
+        } else if (strcmp(line, "drop") == 0 && stream_live(stream) >= 0) {
+            conn_end(stream_live(stream));
+        }
     }
 }
 
@@ -211,7 +216,8 @@ int main(int argc, char **argv)
 {
     struct stream_config config = {.role = 'b', .dials = false};
     struct stream_stats stats;
-    if (argc < 4 || crypto_hex_decode(argv[1], strlen(argv[1]), config.key, sizeof config.key) != TICKET_KEY_SIZE) {
+    if (argc < 4 ||
+        crypto_hex_decode(argv[1], strlen(argv[1]), config.key, sizeof config.key) != TICKET_KEY_SIZE) {
         fprintf(stderr, "usage: edge_b KEY_HEX PORT FD [WINDOW]\n");
         return 2;
     }
@@ -229,8 +235,8 @@ int main(int argc, char **argv)
     }
     stream_get_stats(stream, &stats);
     printf("%s sent=%llu received=%llu resumes=%u\n",
-           stream_state(stream) == STREAM_DONE ? "done" : stream_reason(stream), (unsigned long long)stats.sent,
-           (unsigned long long)stats.received, stats.resumes);
+           stream_state(stream) == STREAM_DONE ? "done" : stream_reason(stream),
+           (unsigned long long)stats.sent, (unsigned long long)stats.received, stats.resumes);
     stream_free(stream);
     return 0;
 }
