@@ -9,12 +9,13 @@ import subprocess
 import time
 
 import pytest
-from kit.bench import program
+from kit import proc
+from kit.bench import program, sanitized
 from kit.parts import Agent, Hub, Sshd, User, keygen, public_key
 from kit.wait import free_port, wait_for
-from kit.wire import Control, certificate_of
+from kit.wire import Control, Stream, certificate_of, closed_within, connect, preamble
 from test_agent_network import start_homes
-from test_lying_hub import LyingHub
+from test_lying_hub import LyingHub, padded
 
 
 def nowhere():
@@ -191,6 +192,96 @@ def test_kill_ends_a_session_on_a_published_machine(bench, hub, sshd, alice):
     assert len(left) == 1
     left[0].stdin.write(b"still here\n")
     assert left[0].stdout.readline() == b"still here\n", "the other one goes on"
+
+
+def test_a_published_machine_is_shown_as_such(bench, hub, sshd, alice):
+    nas = someone(bench, hub, 'publish="nas-*"', name="nas")
+    nas.start_ssh("-N", "-R", f"nas-1:22:127.0.0.1:{sshd.port}", "hub")
+    hub.wait_online("nas-1")
+    assert re.search(r"^nas-1 +online .*\bpublished\b", alice.hub_says("list", "-l").ok().out, re.M)
+    assert "published by nas" in alice.hub_says("why", "nas-1").ok().out
+    assert hub.machines()["nas-1"]["kind"] == "publisher"
+
+
+# --- at the door ---
+
+def test_a_ticket_counts_once(bench, hub, alice):
+    """The hub itself turns a second connection with it away, before the edges have to."""
+    raw = Control(bench, hub, "raw01", hub.invite("raw01")).welcomed()
+    alice.jump_popen("raw01", "true")
+    dial = raw.receive("dial")
+    for opened in (False, True):
+        if opened:  # the first connection waits for this answer, and then belongs to the session
+            raw.send({"type": "dialled", "id": dial["id"]})
+            assert stream.prove().next()[0] == Stream.PROOF
+        else:
+            stream = Stream(hub, dial["ticket"], bytes.fromhex(dial["key"]))
+        mark = hub.mark()
+        with connect(hub) as sock:
+            sock.sendall(preamble(dial["ticket"]))
+            assert closed_within(sock, 5)
+        hub.wait_log("ticket was used already", since=mark)
+
+
+def test_a_message_one_byte_too_long(bench, hub):
+    """Fit in all else."""
+    for size, fits in ((16384, True), (16385, False), (20000, False)):
+        raw = Control(bench, hub, f"raw{size}", hub.invite(f"raw{size}")).welcomed()
+        raw.raw(padded({"type": "ping", "n": 5}, size))
+        answer = raw.receive("pong")
+        assert (answer is not None) == fits, (size, answer)
+    hub.wait_log("more than 16,384 bytes")
+
+
+def test_fronts_per_second_in_all(bench):
+    """From many sources, each of which keeps its own measure."""
+    hub = Hub(bench, "--fronts-per-second", "3")
+    socks = []
+    for n in range(12):
+        socks.append(socket.create_connection((hub.address, hub.port), 10, (f"127.0.0.{n + 2}", 0)))
+        socks[-1].sendall(b"SSH-2.0-idle\r\n")
+    hub.wait_log(r"too many connections a second \(fronts-per-second\)")
+    wait_for(lambda: 1 <= sum(not closed_within(sock, 0.02) for sock in socks) <= 6, 5, "most are turned away")
+    assert 1 <= len(hub.fronts()) <= 6
+    for sock in socks:
+        sock.close()
+
+
+def test_a_users_grace_is_kept_by_the_front_itself(bench):
+    hub = Hub(bench, "--login-grace", "2s")
+    with connect(hub) as sock:
+        began = time.monotonic()
+        sock.sendall(b"SSH-2.0-idle\r\n")
+        assert closed_within(sock, 10)
+        assert 1.5 < time.monotonic() - began < 5, "the hub's own patience with the front is longer"
+
+
+def test_a_machine_that_sends_beyond_the_window(bench):
+    """Its user does not read. What is kept for her is the window, and a machine that sends more is cut off."""
+    hub = Hub(bench, "--window", "64K")
+    alice = someone(bench, hub, 'machines="*"', name="alice")
+    raw = Control(bench, hub, "raw01", hub.invite("raw01")).welcomed()
+    alice.popen("-W", "raw01:22", "hub")  # its output is a pipe that is not read
+    dial = raw.receive("dial")
+    raw.send({"type": "dialled", "id": dial["id"]})
+    stream = Stream(hub, dial["ticket"], bytes.fromhex(dial["key"])).prove()
+    assert stream.next()[0] == Stream.PROOF
+    stream.sock.settimeout(5)
+    try:
+        for _ in range(1000):
+            stream.data(b"x" * 65536)
+    except OSError:
+        pass
+    fronts = hub.fronts()
+    assert len(fronts) == 1 and proc.memory_kib(fronts[0]) < 40 * 1024 * (4 if sanitized() else 1)
+    kinds = {}
+    try:
+        while True:
+            kind, payload = stream.next()
+            kinds[kind] = payload
+    except OSError:
+        pass
+    assert b"beyond the window" in kinds.get(Stream.RESET, b""), kinds.keys()
 
 
 # --- who is there ---
