@@ -326,8 +326,10 @@ void jumps_front_gone(struct jumps *j, struct front *f, const char *why)
     }
     for (struct jump *p = j->dialling, *next = NULL; p != NULL && jumps_of_front(j, f) > 0; p = next) {
         next = p->next;
-        if (p->front == f)
-            jump_drop(j, p, why);
+        if (p->front != f)
+            continue;
+        audit(j, "refuse", p, why);
+        jump_drop(j, p, why);
     }
 }
 
