@@ -177,6 +177,11 @@ static const char *take_auth(struct front *f, const cJSON *m)
         return "too many login tries";
     if (!hub->stopping)
         u = policy_find(hub->policy, key, f->source, clock_wall_s(), &why);
+    if (u != NULL && verified && fronts_of_user(f->owner, u->name) >= hub->opt.connections_per_user) {
+        why = "its user has as many connections as one may (connections-per-user)";
+        front_end(f, "you have as many connections to this hub as one user may (connections-per-user)");
+        u = NULL;
+    }
     if (u == NULL) {
         fingerprint(key, text);
         log_limited(&f->owner->limit, LOG_LEVEL_INFO, "login from %s as '%s' with the key %s refused: %s",

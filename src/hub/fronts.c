@@ -61,6 +61,15 @@ size_t fronts_ending(const struct fronts *f)
     return n;
 }
 
+size_t fronts_of_user(const struct fronts *f, const char *name)
+{
+    size_t n = 0;
+
+    for (const struct front *p = f->list; p != NULL; p = p->next)
+        n += p->known && !p->gone && strcmp(p->who.name, name) == 0 ? 1 : 0;
+    return n;
+}
+
 const char *fronts_may_start(struct fronts *f, const char *source)
 {
     const struct hub_options *opt = &f->hub->opt;

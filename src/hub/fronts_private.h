@@ -47,6 +47,9 @@ struct fronts {
  * is reaped later. */
 void fronts_gone(struct front *f, const char *why);
 
+/* Those in which the user of this name is logged in. */
+size_t fronts_of_user(const struct fronts *f, const char *name);
+
 /* front.c */
 extern const struct seqpacket_calls front_calls;
 void front_start(struct front *f);

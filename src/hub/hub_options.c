@@ -41,6 +41,8 @@ const struct option hub_options_table[] = {
      "Keys that may be refused on one SSH connection before it is closed", true},
     {"channels-per-connection", OPTION_UINT, AT(channels_max), 1, 10000, "256", NULL, NULL,
      "Channels open at the same time on one SSH connection", true},
+    {"connections-per-user", OPTION_UINT, AT(connections_per_user), 1, 100000, "500", NULL, NULL,
+     "SSH connections of one user at the same time", true},
     {"sessions-per-user", OPTION_UINT, AT(sessions_per_user), 1, 1000000, "500", NULL, NULL,
      "Sessions of one user at the same time", true},
     {"sessions-per-machine", OPTION_UINT, AT(sessions_per_machine), 1, 1000000, "200", NULL, NULL,

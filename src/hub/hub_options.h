@@ -20,6 +20,7 @@ struct hub_options {
     uint64_t login_grace_ms;               /* login-grace, 60s */
     uint64_t login_tries;                  /* login-tries, 6 */
     uint64_t channels_max;                 /* channels-per-connection, 256 */
+    uint64_t connections_per_user;         /* connections-per-user, 500 */
     uint64_t sessions_per_user;            /* sessions-per-user, 500 */
     uint64_t sessions_per_machine;         /* sessions-per-machine, 200 */
     uint64_t machines_max;                 /* machines-max, 50000 */

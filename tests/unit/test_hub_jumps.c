@@ -620,6 +620,23 @@ static void test_as_many_users_as_may_be(void **state)
     assert_null(fronts_may_start(b->r.hub.fronts, "192.0.2.9"));
 }
 
+static void test_connections_of_one_user(void **state)
+{
+    struct bench *b = *state;
+    int other = front_come(b);
+
+    b->r.hub.opt.connections_per_user = 1;
+    tell(b, other,
+         "{\"type\":\"auth\",\"id\":1,\"key\":\"" KEY_ED25519 "\",\"verified\":true,\"login\":\"x\"}");
+    expect_text(b, other, "end", "connections-per-user");
+    expect(b, other, "auth-result");
+    assert_false(json_bool(b->m, "ok", true));
+    close(other);
+    close(b->front);
+    RUNNING_UNTIL(&b->r, 3000, fronts_count(b->r.hub.fronts) == 0);
+    b->front = login(b, KEY_ED25519);
+}
+
 static void test_what_waits_for_the_next_start(void **state)
 {
     struct bench *b = *state;
@@ -900,6 +917,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_key_that_goes, make, clean),
         cmocka_unit_test_setup_teardown(test_a_broken_file_changes_nothing, make, clean),
         cmocka_unit_test_setup_teardown(test_as_many_users_as_may_be, make, clean),
+        cmocka_unit_test_setup_teardown(test_connections_of_one_user, make, clean),
         cmocka_unit_test_setup_teardown(test_what_waits_for_the_next_start, make, clean),
         cmocka_unit_test_setup_teardown(test_the_file_is_watched, make, clean),
         cmocka_unit_test_setup_teardown(test_a_front_without_a_user, make, clean),

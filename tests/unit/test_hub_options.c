@@ -42,6 +42,7 @@ static void defaults(void **state)
     assert_int_equal(o.login_grace_ms, 60000);
     assert_int_equal(o.login_tries, 6);
     assert_int_equal(o.channels_max, 256);
+    assert_int_equal(o.connections_per_user, 500);
     assert_int_equal(o.sessions_per_user, 500);
     assert_int_equal(o.sessions_per_machine, 200);
     assert_int_equal(o.machines_max, 50000);
