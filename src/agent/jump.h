@@ -16,6 +16,8 @@
 #define JUMP_ANSWER_MS 12000
 /* A connection on which nothing has come after this may be one that does not get through. */
 #define JUMP_RESUME_MS 3000
+/* For a connection's TLS handshake. */
+#define JUMP_HANDSHAKE_MS 10000
 /* For a connection's last words, when the stream is over. */
 #define JUMP_FLUSH_MS 2000
 /* The SSH server has gone: for the other side to take what is left, and go too. */
@@ -29,8 +31,8 @@ struct jump_conn {
     uint32_t epoch;
     int index; /* in the stream; -1: not attached yet */
     bool tls, proven, suspect, writing, shut;
-    bool heard; /* something fit has come */
-    uint64_t opened_at;
+    bool heard;            /* something fit has come */
+    uint64_t opened_at;    /* or when the TLS handshake began */
     uint64_t close_at;     /* not 0: the stream is over; the last words are on their way, until then */
     struct dialer *dialer; /* while it is being opened */
     uv_tcp_t *tcp;         /* plain */

@@ -181,7 +181,7 @@ static void note_success(struct jump_conn *c)
 static uint64_t silent_at(const struct jump_conn *c)
 {
     const struct jump *j = c->jump;
-    if (c->index < 0 || c->heard || c->suspect || !j->answered)
+    if (c->heard || c->suspect || !j->answered)
         return UINT64_MAX;
     return (c->opened_at > j->answered_at ? c->opened_at : j->answered_at) + JUMP_RESUME_MS;
 }
@@ -210,12 +210,30 @@ static void say_last(struct jump_conn *c, uint64_t now)
         jump_conn_close(c, now);
 }
 
+/* The dialer has bounds of its own; the handshake has this one. */
+static uint64_t handshake_by(const struct jump_conn *c)
+{
+    return c->index < 0 && c->pipe != NULL ? c->opened_at + JUMP_HANDSHAKE_MS : UINT64_MAX;
+}
+
+static void pump_opening(struct jump_conn *c, uint64_t now)
+{
+    struct jump *j = c->jump;
+    if (now >= handshake_by(c)) {
+        log_debug("%s: connection %u of the stream to the hub: no answer to the TLS handshake", j->user,
+                  c->epoch);
+        jump_conn_note_failure(c);
+        jump_conn_close(c, now);
+    } else if (stream_state(j->stream) != STREAM_OPEN) {
+        jump_conn_close(c, now);
+    }
+}
+
 void jump_conn_pump(struct jump_conn *c, uint64_t now)
 {
     struct jump *j = c->jump;
     if (c->index < 0) {
-        if (stream_state(j->stream) != STREAM_OPEN)
-            jump_conn_close(c, now);
+        pump_opening(c, now);
         return;
     }
     if (!c->proven && stream_live(j->stream) == c->index)
@@ -239,7 +257,7 @@ uint64_t jump_conn_due(const struct jump_conn *c)
 {
     if (c->close_at != 0)
         return c->close_at;
-    return silent_at(c);
+    return c->index < 0 ? handshake_by(c) : silent_at(c);
 }
 
 /* --- receiving --- */

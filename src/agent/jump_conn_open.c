@@ -127,7 +127,10 @@ static void on_dialed(void *arg, int status, uv_tcp_t *tcp, const char *words)
     if (r != 0) {
         uv_close((uv_handle_t *)tcp, (uv_close_cb)free);
         open_failed(c, strerror(-r));
+        return;
     }
+    c->opened_at = clock_now_ms();
+    jump_turn(c->jump);
 }
 
 /* A place for one more; when all are taken, that of the oldest one that is still being opened. */
