@@ -1,4 +1,4 @@
-/* Time: a monotonic clock for timers and a wall clock for what people read. Both in ms. */
+/* Time: a monotonic clock for timers (ms) and a wall clock for what people read (s). */
 #ifndef MULTISSH_BASE_CLOCK_H
 #define MULTISSH_BASE_CLOCK_H
 
