@@ -233,6 +233,19 @@ def test_a_message_one_byte_too_long(bench, hub):
     hub.wait_log("more than 16,384 bytes")
 
 
+def test_an_agent_that_takes_no_answers_is_cut_off(bench, hub):
+    raw = Control(bench, hub, "raw01", hub.invite("raw01"))
+    raw.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.welcomed()
+    before = proc.memory_kib(hub.process.pid)
+    raw.sock.settimeout(5)
+    with pytest.raises(OSError):
+        for _ in range(4000):
+            raw.sock.sendall(b'{"type":"ping","n":1}\n' * 500)
+    hub.wait_log("raw01 is offline: it does not read its messages")
+    assert proc.memory_kib(hub.process.pid) - before < 8 * 1024 * (4 if sanitized() else 1)
+
+
 def test_fronts_per_second_in_all(bench):
     """From many sources, each of which keeps its own measure."""
     hub = Hub(bench, "--fronts-per-second", "3")

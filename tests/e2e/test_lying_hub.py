@@ -595,19 +595,14 @@ def test_a_hangup_ends_that_stream_and_no_other(standing):
 def test_pings_without_reading_the_pongs(world):
     world.link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     world.link.sock.settimeout(0.5)
-    flood, ended = b'{"type":"ping","n":1}\n' * 700, False
-    for _ in range(2000):
+    stalled = 0
+    while stalled < 20 and "does not read" not in world.agent.log():
         try:
-            world.link.sock.sendall(flood)
+            world.link.sock.sendall(b'{"type":"ping","n":1}\n' * 700)
         except TimeoutError:
-            continue
+            stalled += 1
         except OSError:
-            ended = True
             break
-        if world.agent.process.log().count("does not read"):
-            ended = True
-            break
-    assert ended, "the agent goes on answering a hub that does not read"
     world.agent.wait_log("does not read what it is sent")
     world.link.close()
     world.link = world.hub.link().welcome()
@@ -647,7 +642,8 @@ def test_silence_at_every_stage(bench, sshd):
 # --- TLS ---
 
 TLS_LIES = {
-    "garbage": b"x" * 5000, "alert": b"\x15\x03\x03\x00\x02\x02\x28", "huge-record": b"\x16\x03\x03\xff\xff" + b"z" * 70000, "http": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "garbage": b"x" * 5000, "alert": b"\x15\x03\x03\x00\x02\x02\x28", "huge-record": b"\x16\x03\x03\xff\xff" + b"z" * 70000,
+    "http": b"HTTP/1.1 400 Bad Request\r\n\r\n",
     "ssh": b"SSH-2.0-OpenSSH_9.2\r\n", "nothing": b"",
 }
 
@@ -696,7 +692,8 @@ def test_what_is_not_this_hub(bench, sshd, kind):
 
 UNFIT = {
     "garbage": os.urandom(3000), "http": b"HTTP/1.1 400 Bad Request\r\n\r\n", "data-first": b"\x03" + struct.pack(">IQ", 18, 0) + b"x" * 10,
-    "huge-frame": b"\x01\xff\xff\xff\xff" + b"z" * 9000, "resume-short": b"\x01" + struct.pack(">I", 4) + b"abcd", "proof-first": b"\x02" + struct.pack(">I", 32) + bytes(32),
+    "huge-frame": b"\x01\xff\xff\xff\xff" + b"z" * 9000, "resume-short": b"\x01" + struct.pack(">I", 4) + b"abcd",
+    "proof-first": b"\x02" + struct.pack(">I", 32) + bytes(32),
     "reset-first": b"\x08" + struct.pack(">I", 7) + b"\0\x04enoug", "unknown-frame": b"\x63" + struct.pack(">I", 3) + b"abc",
     "resume-twice": (b"\x01" + struct.pack(">I", 48) + b"n" * 32 + struct.pack(">IQI", 0, 0, 65536)) * 2,
     "epoch-of-the-far-future": b"\x01" + struct.pack(">I", 48) + b"n" * 32 + struct.pack(">IQI", 0xFFFFFFFF, 0, 65536),
@@ -810,7 +807,8 @@ def frame(kind, payload):
 
 BAD_FRAMES = {
     "huge-unknown": frame(0x63, b"x" * 5000), "huge-data": b"\x03\xff\xff\xff\xff", "empty-data": frame(3, b""), "data-without-bytes": frame(3, bytes(8)),
-    "data-from-the-future": frame(3, struct.pack(">Q", 1 << 40) + b"x"), "data-at-the-end-of-numbers": frame(3, b"\xff" * 8 + b"xy"), "short-ack": frame(4, b"x"),
+    "data-from-the-future": frame(3, struct.pack(">Q", 1 << 40) + b"x"), "data-at-the-end-of-numbers": frame(3, b"\xff" * 8 + b"xy"),
+    "short-ack": frame(4, b"x"),
     "ack-of-the-future": frame(4, b"\x7f" * 8), "eof-from-the-future": frame(5, b"\x7f" * 8), "second-resume": frame(1, bytes(48)),
     "second-proof": frame(2, bytes(32)), "done-too-early": frame(9, b""), "reset-of-control-bytes": frame(8, b"\x00\x01\x1b[31m\x07\n"),
     "reset-of-broken-utf8": frame(8, b"\x00\x01\xff\xfe"), "long-reset": frame(8, b"\x00\x01" + b"x" * 300),
