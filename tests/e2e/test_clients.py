@@ -59,8 +59,22 @@ def test_dbclient(dropbear, hub, bench):
     done = bench.run(*dropbear, "-T", "-p", hub.port, f"alice@{hub.address}").ok()
     assert done.out.endswith(HELLO), done
     proxy = " ".join(map(str, [*dropbear, "-p", hub.port, "-B", "web01:22", f"alice@{hub.address}"]))
-    done = bench.run(*dropbear, "-J", proxy, f"{ME}@web01", "cat; exit 6", input=b"through dbclient\n" * 20000)
-    assert (done.status, done.out) == (6, "through dbclient\n" * 20000), done
+    sent = "through dbclient\n" * 20000
+    assert through_pipes(bench, *dropbear, "-J", proxy, f"{ME}@web01", f"cat >{bench.root}/there; exit 6", input=sent).status == 6
+    assert (bench.root / "there").read_text() == sent
+    done = through_pipes(bench, *dropbear, "-J", proxy, f"{ME}@web01", f"cat {bench.root}/there; exit 7")
+    assert (done.status, done.out) == (7, sent), done
+
+
+def through_pipes(bench, *argv, **options):
+    """dbclient 2022.83 over the pipes of -J at times misses the end of a session, one in some dozens on a busy machine; through an OpenSSH
+    bastion just the same. So it may try again."""
+    for last in (False, False, False, True):
+        try:
+            return bench.run(*argv, timeout=10, **options)
+        except AssertionError:
+            if last:
+                raise
 
 
 def test_dbclient_multihop(dropbear, hub, bench):
