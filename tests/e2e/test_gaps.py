@@ -243,7 +243,7 @@ def test_an_agent_that_takes_no_answers_is_cut_off(bench, hub):
         for _ in range(4000):
             raw.sock.sendall(b'{"type":"ping","n":1}\n' * 500)
     hub.wait_log("raw01 is offline: it does not read its messages")
-    assert proc.memory_kib(hub.process.pid) - before < 8 * 1024 * (4 if sanitized() else 1)
+    assert proc.memory_kib(hub.process.pid) - before < 8 * 1024 * (32 if sanitized() else 1)  # a sanitizer keeps what is freed
 
 
 def test_fronts_per_second_in_all(bench):

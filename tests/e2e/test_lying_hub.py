@@ -639,6 +639,19 @@ def test_silence_at_every_stage(bench, sshd):
     good_exchange(stages["hello"], stages["hello"].link().welcome())
 
 
+def test_what_was_asked_by_a_hub_that_is_gone(bench):
+    """Nobody waits for the answer any more: what was begun for it is dropped at once."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # says nothing, so that the jump stays open
+        world = World(bench, None, ssh=f"127.0.0.1:{mute.getsockname()[1]}")
+        world.link.dial(id=8)
+        stream = world.hub.stream()
+        world.link.close()
+        assert closed_within(stream.sock, 4), "the stream of a jump that nobody wants stays"
+        world.link = world.hub.link().welcome()
+        world.link.alive()
+        world.check()
+
+
 # --- TLS ---
 
 TLS_LIES = {
