@@ -10,14 +10,11 @@
 #include "tls/session.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
-
-#define CERT_FILE_MAX 65536
 
 struct hub_keys {
     EVP_PKEY *ca_key, *tls_key;
@@ -41,50 +38,6 @@ void hub_keys_free(struct hub_keys *k)
     free(k);
 }
 
-/* Reads the first certificate of a PEM file. Returns 0, -ENOENT or another negative code. */
-static int cert_read(const char *path, X509 **ret_cert)
-{
-    struct buf text;
-    BIO *bio = NULL;
-    X509 *cert = NULL;
-    int rc = 0;
-
-    buf_init(&text, CERT_FILE_MAX);
-    rc = fs_read(path, &text);
-    if (rc < 0)
-        goto out;
-    rc = -ENOMEM;
-    bio = BIO_new_mem_buf(buf_data(&text), (int)buf_len(&text));
-    if (bio == NULL)
-        goto out;
-    rc = -EINVAL;
-    cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-    if (cert == NULL)
-        goto out;
-    *ret_cert = cert;
-    rc = 0;
-out:
-    BIO_free(bio);
-    buf_release(&text);
-    return rc;
-}
-
-static int cert_write(const char *path, X509 *cert)
-{
-    BIO *bio = BIO_new(BIO_s_mem());
-    char *data = NULL;
-    long n = 0;
-    int rc = -ENOMEM;
-
-    if (bio == NULL || PEM_write_bio_X509(bio, cert) != 1)
-        goto out;
-    n = BIO_get_mem_data(bio, &data);
-    rc = fs_write_atomic(path, data, (size_t)n, 0644);
-out:
-    BIO_free(bio);
-    return rc;
-}
-
 static int load_ca(struct hub_keys *k, const char *dir, struct errmsg *err)
 {
     char path[FS_PATH_MAX];
@@ -96,16 +49,17 @@ static int load_ca(struct hub_keys *k, const char *dir, struct errmsg *err)
     if (rc < 0)
         return rc;
     (void)fs_join(path, sizeof path, dir, HUB_KEYS_CA_CERT);
-    rc = cert_read(path, &k->ca);
+    rc = keys_cert_load(path, &k->ca, err);
     if (rc == -ENOENT) {
         rc = keys_self_sign(k->ca_key, "multiSSH hub CA", 1, &k->ca);
         if (rc == 0)
-            rc = cert_write(path, k->ca);
-        if (rc == 0)
-            log_info("made the hub's CA: %s", path);
+            rc = keys_cert_save(path, k->ca);
+        if (rc < 0)
+            return errmsg_set(err, rc, "the hub's CA cannot be made: %s: %s", path, strerror(-rc));
+        log_info("made the hub's CA: %s", path);
     }
     if (rc < 0)
-        return errmsg_set(err, rc, "%s: %s", path, rc == -EINVAL ? "not a certificate" : strerror(-rc));
+        return rc;
     if (X509_check_private_key(k->ca, k->ca_key) != 1)
         return errmsg_set(err, -EINVAL,
                           "%s does not belong to %s: restore the pair, or remove both (then every machine "
@@ -131,18 +85,19 @@ static int load_leaf(struct hub_keys *k, const char *dir, const char *name, stru
     if (rc < 0)
         return rc;
     (void)fs_join(path, sizeof path, dir, HUB_KEYS_TLS_CERT);
-    rc = cert_read(path, &k->leaf);
+    rc = keys_cert_load(path, &k->leaf, err);
     if (rc == -ENOENT || (rc == 0 && leaf_is_ours_but_misnamed(k, name))) {
         X509_free(k->leaf);
         k->leaf = NULL;
         rc = keys_sign_leaf(k->tls_key, k->ca_key, k->ca, name, &k->leaf);
         if (rc == 0)
-            rc = cert_write(path, k->leaf);
-        if (rc == 0)
-            log_info("made the TLS certificate for %s: %s", name, path);
+            rc = keys_cert_save(path, k->leaf);
+        if (rc < 0)
+            return errmsg_set(err, rc, "the TLS certificate cannot be made: %s: %s", path, strerror(-rc));
+        log_info("made the TLS certificate for %s: %s", name, path);
     }
     if (rc < 0)
-        return errmsg_set(err, rc, "%s: %s", path, rc == -EINVAL ? "not a certificate" : strerror(-rc));
+        return rc;
     if (X509_check_private_key(k->leaf, k->tls_key) != 1)
         return errmsg_set(err, -EINVAL, "%s does not belong to %s: remove it, and a new one is made", path,
                           HUB_KEYS_TLS_KEY);
