@@ -39,9 +39,9 @@ run_suite() { # folder, title
 	echo "== end-to-end tests, $title"
 	local parallel=()
 	if /usr/bin/python3 -c 'import xdist' 2>/dev/null; then
-		parallel=(-n "${TEST_JOBS:-4}" --dist worksteal)
+		parallel=(-n "${TEST_JOBS:-6}" --dist worksteal)
 		# Version 3.1 of xdist, Debian 12's, does not have worksteal.
-		/usr/bin/python3 -m pytest --help 2>/dev/null | grep -q worksteal || parallel=(-n "${TEST_JOBS:-4}" --dist load)
+		/usr/bin/python3 -m pytest --help 2>/dev/null | grep -q worksteal || parallel=(-n "${TEST_JOBS:-6}" --dist load)
 	fi
 	MULTISSH_BUILD=$folder /usr/bin/python3 -W ignore -m pytest tests/e2e -q -p no:cacheprovider "${parallel[@]}" "${select[@]}" \
 		--junit-xml "$results/e2e-$folder.xml" "$@" || failed=yes
