@@ -7,16 +7,21 @@
  * the local side), connections (up to STREAM_CONNS at once, one of which, proven and newest, is live), and
  * time.
  *
- * FRAMES, after the preamble that the hub reads: u8 type | u32 BE payload length | payload; all numbers
- * big-endian. 1 RESUME  nonce(32) | epoch(u32) | received(u64) | window(u32)    first frame in each direction
- *   2 PROOF   HMAC-SHA-256(key, "multissh proof v1" 0x00 | role 'a'/'b' | own RESUME's payload | peer's
- * RESUME's payload) 3 DATA    sequence(u64) of its first byte | 1..65536 bytes 4 ACK     delivered(u64) 5 EOF
- * sequence(u64) of the EOF itself 6 PING    u64, to be echoed      7 PONG    the last PING's u64 8 RESET
- * code(u16) | text of at most 200 bytes, UTF-8: the stream is over 9 DONE    (empty) the sender has delivered
- * everything and knows that its peer did: see FINISHING A frame of a known type with a length not given here,
- * a second RESUME or PROOF, and a frame of an unknown type with more than 4,096 bytes of payload break the
- * protocol; smaller frames of unknown types are skipped on a proven connection (room for later versions) and
- * break an unproven one.
+ * FRAMES, after the preamble that the hub reads: u8 type | u32 payload length | payload; all numbers big-endian.
+ *
+ *   1 RESUME  nonce(32) | epoch(u32) | received(u64) | window(u32); the first frame in each direction
+ *   2 PROOF   HMAC-SHA-256(key, "multissh proof v1" 0x00 | role 'a' or 'b' | payload of the own RESUME | payload of the peer's)
+ *   3 DATA    sequence(u64) of its first byte | 1 to 65,536 bytes
+ *   4 ACK     delivered(u64)
+ *   5 EOF     sequence(u64) of the EOF itself
+ *   6 PING    u64, to be echoed
+ *   7 PONG    the last PING's u64
+ *   8 RESET   code(u16) | text of at most 200 bytes, UTF-8: the stream is over
+ *   9 DONE    (empty) the sender has delivered everything and knows that its peer did: see FINISHING
+ *
+ * A frame of a known type with a length not given here, a second RESUME or PROOF, and a frame of an unknown type with
+ * more than 4,096 bytes of payload break the protocol; smaller frames of unknown types are skipped on a proven
+ * connection (room for later versions) and break an unproven one.
  *
  * HANDSHAKE. Each edge sends RESUME at once, its PROOF when it has the peer's RESUME, and anything else only
  * when the peer's PROOF holds. The role in the MAC makes a reflected proof worthless, the two nonces a
