@@ -1,4 +1,5 @@
 """Rules that each look kept as long as nobody tries the one case in which they count."""
+import contextlib
 import datetime
 import os
 import re
@@ -6,6 +7,7 @@ import select
 import shutil
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -201,6 +203,89 @@ def test_a_published_machine_is_shown_as_such(bench, hub, sshd, alice):
     assert re.search(r"^nas-1 +online .*\bpublished\b", alice.hub_says("list", "-l").ok().out, re.M)
     assert "published by nas" in alice.hub_says("why", "nas-1").ok().out
     assert hub.machines()["nas-1"]["kind"] == "publisher"
+
+
+def test_a_publisher_that_is_replaced_is_told_and_sent_away(bench, hub, sshd):
+    nas = someone(bench, hub, 'publish="nas-*"', name="nas")
+    words = ("-N", "-R", f"nas-1:22:127.0.0.1:{sshd.port}", "hub")
+    first = nas.start_ssh(*words)
+    hub.wait_online("nas-1")
+    second = nas.start_ssh(*words)
+    assert first.popen.wait(15) != 0
+    assert "no longer published" in first.log(), first.log()
+    assert second.running() and hub.is_online("nas-1")
+
+
+# --- streams ---
+
+class Way:
+    """A TCP relay between an agent and its hub, whose connections can be cut."""
+
+    def __init__(self, bench, hub):
+        self.hub, self.pairs = hub, []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        bench.closers.append(self.close)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+                far = connect(self.hub)
+            except OSError:
+                return
+            far.settimeout(None)
+            self.pairs.append((near, far))
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _pump(one, other):
+        try:
+            while data := one.recv(65536):
+                other.sendall(data)
+        except OSError:
+            pass
+        for sock in (one, other):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def cut(self, pair):
+        for sock in pair:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.listener.close()
+        for pair in self.pairs:
+            self.cut(pair)
+
+
+@pytest.mark.parametrize("streams", ["plain", "tls"])
+def test_a_session_outlives_its_connections(bench, hub, sshd, alice, streams):
+    """Each time the machine's stream connection breaks it makes another, and not a byte is lost or doubled."""
+    sshd.allow(alice)
+    way = Way(bench, hub)
+    Agent(bench, hub, "web01", ssh=sshd, target=hub.invite("web01").replace(f":{hub.port}/", f":{way.port}/"), flags=["--streams", streams])
+    session = alice.jump_popen("web01", "echo up; cat")
+    assert session.stdout.readline() == b"up\n"
+    control = way.pairs[0]
+    for n in range(3):
+        before = len(way.pairs)
+        for pair in way.pairs[1:]:
+            way.cut(pair)
+        line = b"%d" % n * 30000 + b"\n"
+        session.stdin.write(line)
+        seen = b""
+        while not seen.endswith(b"\n"):
+            assert select.select([session.stdout], [], [], 30)[0], f"{len(seen)} of {len(line)} bytes came back"
+            piece = session.stdout.read(65536)
+            assert piece, session.stderr.read()
+            seen += piece
+        assert seen == line
+        assert len(way.pairs) > before
+    assert control == way.pairs[0] and hub.is_online("web01")
 
 
 # --- at the door ---
