@@ -2,9 +2,14 @@
  *
  * Connections are always read, so that the stream's PINGs pass when the user's side is stuck; the stream
  * bounds what it keeps. The channel is read by its data hook as far as the stream has room, and the rest
- * stays within the SSH window. */
+ * stays within the SSH window.
+ *
+ * libssh opens that window again with every read, however much it still holds; a machine slower than its user would
+ * make it hold ever more. So once a read is begun, all that libssh holds is taken: what the stream has no
+ * room for goes to the spill, and nothing is read while there is a spill. */
 #include "front/splice.h"
 
+#include "base/buf.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -17,6 +22,7 @@
 
 #define READ_SIZE (64u << 10)
 #define TURN_BUDGET (256u << 10) /* bytes moved in one direction in one turn */
+#define SPILL_MAX (4u << 20)     /* more than libssh holds at once */
 #define PIECES 18
 #define HANG_UP_MS 10000 /* for what the user sent last to be delivered */
 #define OVER_MS 5000     /* for the last frames, and what the user has not read yet */
@@ -35,6 +41,7 @@ struct splice {
     struct stream *stream;
     struct ssh_chan *chan; /* NULL: not yet, or closed */
     struct line lines[STREAM_CONNS * 2];
+    struct buf spill; /* read from the channel, and not in the stream yet */
     bool joined, hung_up, eof_told;
     uint64_t hang_up_at; /* when an unfinished stream is reset */
     uint64_t over_at;    /* when everything that is left is dropped */
@@ -198,7 +205,7 @@ int splice_connect(struct splice *splice, uint32_t epoch, int fd)
 static size_t on_data(void *arg, const void *data, size_t n)
 {
     struct splice *s = arg;
-    size_t room = stream_source_room(s->stream);
+    size_t room = buf_len(&s->spill) > 0 ? 0 : stream_source_room(s->stream);
     n = n < room ? n : room;
     return n > 0 && stream_source_push(s->stream, data, n) == 0 ? n : 0;
 }
@@ -217,25 +224,56 @@ void splice_hang_up(struct splice *splice)
     }
     splice->hung_up = true;
     splice->hang_up_at = ssh_loop_now(splice->loop) + HANG_UP_MS;
-    stream_source_eof(splice->stream);
     ssh_chan_close(splice->chan);
     splice->chan = NULL;
     ssh_loop_again(splice->loop);
 }
 
+static void from_spill(struct splice *s)
+{
+    size_t n;
+    while ((n = buf_len(&s->spill)) > 0) {
+        size_t room = stream_source_room(s->stream);
+        n = n < room ? n : room;
+        if (n == 0 || stream_source_push(s->stream, buf_data(&s->spill), n) < 0) {
+            break;
+        }
+        buf_consume(&s->spill, n);
+    }
+}
+
 /* What the data hook left behind when the stream was full. */
 static void from_channel(struct splice *s)
 {
-    uint8_t *at;
-    size_t n;
-    while (ssh_chan_unread(s->chan) && stream_source_reserve(s->stream, READ_SIZE, &at, &n) == 0) {
-        n = ssh_chan_read(s->chan, at, n);
-        stream_source_commit(s->stream, n);
+    bool begun = buf_len(&s->spill) == 0 && stream_source_room(s->stream) > 0;
+    while (begun && ssh_chan_unread(s->chan)) {
+        uint8_t *at;
+        size_t n;
+        if (buf_len(&s->spill) == 0 && stream_source_reserve(s->stream, READ_SIZE, &at, &n) == 0) {
+            n = ssh_chan_read(s->chan, at, n);
+            stream_source_commit(s->stream, n);
+        } else if (buf_reserve(&s->spill, READ_SIZE, &at) == 0) {
+            n = ssh_chan_read(s->chan, at, READ_SIZE);
+            buf_commit(&s->spill, n);
+        } else {
+            break;
+        }
         if (n == 0) {
             break;
         }
     }
-    if (ssh_chan_eof(s->chan)) {
+}
+
+static void from_user(struct splice *s)
+{
+    from_spill(s);
+    if (s->chan != NULL) {
+        from_channel(s);
+        if (ssh_chan_closed(s->chan) && !ssh_chan_unread(s->chan)) {
+            splice_hang_up(s);
+        }
+    }
+    if (buf_len(&s->spill) == 0 && (s->hung_up || (s->chan != NULL && ssh_chan_eof(s->chan)))) {
         stream_source_eof(s->stream);
     }
 }
@@ -281,6 +319,7 @@ int splice_new(struct ssh_loop *loop, const struct stream_config *config, struct
     }
     s->loop = loop;
     s->hang_up_at = s->over_at = SSH_LOOP_NEVER;
+    buf_init(&s->spill, SPILL_MAX);
     rc = stream_new(config, ssh_loop_now(loop), &s->stream);
     if (rc < 0) {
         free(s);
@@ -301,6 +340,7 @@ void splice_free(struct splice *splice)
         }
     }
     ssh_chan_close(splice->chan);
+    buf_wipe(&splice->spill);
     stream_free(splice->stream);
     free(splice);
 }
@@ -313,12 +353,7 @@ bool splice_turn(struct splice *splice)
     if (now >= stream_next_tick(splice->stream)) {
         stream_tick(splice->stream, now);
     }
-    if (splice->chan != NULL) {
-        from_channel(splice);
-        if (ssh_chan_closed(splice->chan) && !ssh_chan_unread(splice->chan)) {
-            splice_hang_up(splice);
-        }
-    }
+    from_user(splice);
     if (splice->joined) {
         to_channel(splice);
     }

@@ -765,6 +765,39 @@ def test_a_machine_that_stops_reading(world):
     transport.close()
 
 
+def test_a_machine_slower_than_its_user(world):
+    """libssh opens its window with each read, however much it holds: what waits here must stay bounded, and whole."""
+    world.window = 256 << 10
+    server = socket.create_server(("127.0.0.1", 0))
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+    world.target_port = server.getsockname()[1]
+    transport = paramiko_client(world)
+    channel = transport.open_channel("direct-tcpip", ("m1", 22), ("127.0.0.1", 0))
+    slow, _ = server.accept()
+    data = os.urandom(24 << 20)
+
+    def send():
+        channel.sendall(data)
+        channel.shutdown_write()
+    sender = threading.Thread(target=send, daemon=True)
+    sender.start()
+    digest, got = hashlib.sha256(), 0
+    while got < len(data):
+        if got < 8 << 20:
+            time.sleep(0.005)  # the pace of the machine
+        more = slow.recv(65536)
+        assert more, f"ended after {got} bytes; {world.front().log()} {world.front().got[-3:]}"
+        digest.update(more)
+        got += len(more)
+    assert slow.recv(1) == b""
+    assert digest.digest() == hashlib.sha256(data).digest()
+    if SLOW == 1:
+        assert proc.memory_kib(world.front().popen.pid) < 32 << 10
+    slow.close()
+    server.close()
+    transport.close()
+
+
 def raw(transport, *parts):
     message = paramiko.Message()
     message.add_byte(bytes([parts[0]]))
