@@ -1,6 +1,7 @@
 """Fixtures of the end-to-end tests. MULTISSH_BUILD names the build folder whose programs are driven (default: build)."""
 import os
 import shutil
+import signal
 import sys
 
 import pytest
@@ -14,8 +15,9 @@ from kit.parts import Agent, Hub, Sshd, User  # noqa: E402
 
 
 def pytest_configure(config):
-
-
+    # Started in the background by a script, SIGINT is ignored, and every program started from here would ignore it too.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     proc.become_subreaper()
     for key in list(os.environ):
         if key.startswith("SSH_") or key == "DISPLAY":

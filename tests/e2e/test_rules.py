@@ -323,11 +323,12 @@ def test_an_agent_that_takes_no_answers_is_cut_off(bench, hub):
     raw.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.welcomed()
     before = proc.memory_kib(hub.process.pid)
-    raw.sock.settimeout(5)
+    raw.sock.settimeout(60)
     with pytest.raises(OSError):
         for _ in range(4000):
             raw.sock.sendall(b'{"type":"ping","n":1}\n' * 500)
-    hub.wait_log("raw01 is offline: it does not read its messages")
+    # On a busy machine the kernel, whose peer has had no room for so long, may be the first to give up.
+    hub.wait_log("raw01 is offline: (it does not read its messages|its connection broke)", timeout=30)
     assert proc.memory_kib(hub.process.pid) - before < 8 * 1024 * (32 if sanitized() else 1)  # a sanitizer keeps what is freed
 
 
