@@ -4,8 +4,8 @@
  *   edge_b KEY_HEX PORT FD [WINDOW]
  *
  * Lines on standard input: `connect PORT EPOCH` opens another connection (to a listener of the test, which
- * hands it to the front) and attaches it; `drop` closes the live one; end of file changes nothing. Ends when
- * the stream has ended, and says how. */
+ * hands it to the front) and attaches it; `drop` closes the live one; end of file changes nothing. While a
+ * connection is there but not live yet, lines wait. Ends when the stream has ended, and says how. */
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "stream/stream.h"
@@ -174,6 +174,7 @@ static void turn(void)
     uint64_t at;
     int wait_ms;
     bool all_taken = to_target();
+    bool listens;
     stream_tick(stream, now);
     for (int c = 0; c < STREAM_CONNS; c++) {
         bool sent = conns[c] < 0 || write_conn(c);
@@ -192,7 +193,8 @@ static void turn(void)
     if (fds[STREAM_CONNS].events == 0) {
         fds[STREAM_CONNS].fd = -1;
     }
-    fds[STREAM_CONNS + 1] = (struct pollfd){.fd = commands_over ? -1 : STDIN_FILENO, .events = POLLIN};
+    listens = !commands_over && (stream_live(stream) >= 0 || !conns_left());
+    fds[STREAM_CONNS + 1] = (struct pollfd){.fd = listens ? STDIN_FILENO : -1, .events = POLLIN};
     at = stream_next_tick(stream);
     wait_ms = at == UINT64_MAX ? 10000 : at <= now ? 0 : (int)(at - now < 10000 ? at - now : 10000);
     if (stream_state(stream) != STREAM_OPEN) {
