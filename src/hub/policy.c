@@ -4,8 +4,8 @@
 
 #include "base/addr.h"
 #include "base/clock.h"
+#include "base/keyline.h"
 #include "hub/hashmap.h"
-#include "hub/keyline.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

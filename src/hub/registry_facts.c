@@ -3,8 +3,8 @@
 
 #include "base/addr.h"
 #include "base/json.h"
+#include "base/keyline.h"
 #include "base/utf8.h"
-#include "hub/keyline.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

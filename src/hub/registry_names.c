@@ -1,7 +1,7 @@
 /* What admins do with names: approve, revoke, rename. */
 #include "hub/registry_internal.h"
 
-#include "hub/keyline.h"
+#include "base/keyline.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SSH public keys as text: "type base64" (RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4, OpenSSH's PROTOCOL.u2f).
  * Checks the structure of the blob; verifies nothing. Pure functions. */
-#ifndef MULTISSH_HUB_KEYLINE_H
-#define MULTISSH_HUB_KEYLINE_H
+#ifndef MULTISSH_BASE_KEYLINE_H
+#define MULTISSH_BASE_KEYLINE_H
 
 #include "base/errmsg.h"
 #include <stdbool.h>

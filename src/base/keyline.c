@@ -1,5 +1,5 @@
 /* SSH public keys as text. Checks structure only; holds nothing. */
-#include "hub/keyline.h"
+#include "base/keyline.h"
 
 #include "base/crypto.h"
 #include <errno.h>
