@@ -7,13 +7,13 @@ from conftest import need
 from kit.bench import ROOT, program
 
 PAGES = sorted((ROOT / "man").glob("*.[1-9]"))
-OPTIONS = {"multissh-hub": "multissh-hub.conf.5", "multissh-agent": "multissh-agent.conf.5"}
+OPTIONS = {"multissh-hub": "multissh-hub.conf.5", "multissh-agent": "multissh-agent.conf.5", "multissh-sshd": "multissh-sshd.conf.5"}
 
 
 @pytest.mark.no_programs
 def test_there_are_pages():
     names = {page.name for page in PAGES}
-    assert {"multissh-hub.8", "multissh-agent.8", "multissh-front.8", "multissh-authorized_users.5", *OPTIONS.values()} <= names
+    assert {"multissh-hub.8", "multissh-agent.8", "multissh-front.8", "multissh-sshd.8", "multissh-authorized_users.5", *OPTIONS.values()} <= names
 
 
 @pytest.mark.no_programs
@@ -64,7 +64,7 @@ def test_flags_and_commands_are_in_the_page(bench, name):
                                                        check=True).stdout))
     for flag in ("--state", "--help", "--version"):
         assert flag in text.replace("−", "-"), flag
-    words = ["invite", "approve", "revoke", "rename", "sessions", "kill", "log", "known-hosts", "config", "whoami", "why", "stop"] \
-        if name == "multissh-hub" else ["join", "run"]
+    words = {"multissh-hub": ["invite", "approve", "revoke", "rename", "sessions", "kill", "log", "known-hosts", "config", "whoami", "why", "stop"],
+             "multissh-agent": ["join", "run"], "multissh-sshd": ["--inetd", "--sftp", "--print-host-key"]}[name]
     for word in words:
-        assert word in text, word
+        assert word in text.replace("−", "-"), word
