@@ -93,8 +93,11 @@ struct host_wait; /* an answer that is awaited */
 /* A connection to host:port, made as the account. */
 int host_connect(struct host *host, const char *name, unsigned port, host_fd_fn *fn, void *arg,
                  struct host_wait **ret_wait);
-/* A listening socket at name:port (port 0: any; the callback's port tells which). */
-int host_listen(struct host *host, const char *name, unsigned port, host_fd_fn *fn, void *arg,
+/* Listening sockets, one a family (the other may be -1), at name:port; name is what the client sent, read as
+ * OpenSSH's server does ("" and "*": all, "localhost": loopback; all is loopback while gateway-ports is off).
+ * port 0: any; the callback's port tells which. */
+typedef void host_listen_fn(void *arg, int fd, int other, unsigned port, const char *text);
+int host_listen(struct host *host, const char *name, unsigned port, host_listen_fn *fn, void *arg,
                 struct host_wait **ret_wait);
 /* A listening Unix socket of the account's, which later children find in SSH_AUTH_SOCK. */
 int host_agent(struct host *host, host_fd_fn *fn, void *arg, struct host_wait **ret_wait);

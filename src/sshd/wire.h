@@ -29,17 +29,19 @@ enum wire_type {
     WIRE_CLOSE,    /* id of the child: its channel is gone; hang up on it. It may be asked and come before
                       EXITED or after it */
     WIRE_CONNECT,  /* host, port → SOCKET or FAILED */
-    WIRE_LISTEN,   /* host, port → SOCKET or FAILED */
+    WIRE_LISTEN,   /* host as the client names it ("", "*", "localhost" … as sshd's -R), port → SOCKET or
+                      FAILED */
     WIRE_AGENT,    /* → SOCKET or FAILED */
     /* monitor → speaker */
     WIRE_VERDICT = 64, /* number enum host_verdict, number rights, text */
     WIRE_STARTED,      /* with 1 descriptor (pty master) or 3 (in, out, err) */
     WIRE_EXITED,       /* number status, number core, text signal ("" when it exited) */
-    WIRE_SOCKET,       /* number port, with 1 descriptor */
+    WIRE_SOCKET,       /* number port, with 1 descriptor; to LISTEN with 1 or 2, one a family, of one port */
     WIRE_FAILED,       /* text: a sentence for the user */
 };
 
-/* --- writing: into a buffer of WIRE_MAX bytes; one that failed makes link_send fail --- */
+/* --- writing: into a buffer that wire_begin sets up and wire_send empties; what failed makes wire_send fail.
+ * buf_wipe one that is not sent. --- */
 
 void wire_begin(struct buf *out, enum wire_type type, uint32_t id);
 void wire_put_number(struct buf *out, uint32_t value);
@@ -65,16 +67,22 @@ bool wire_done(const struct wire_in *in);
 /* --- the socket --- */
 
 struct wire;
-/* A message, valid during the call, with its descriptors: the callee's, who sets those that it takes to -1. */
+/* A message, valid during the call, with its descriptors: the callee's, who sets those that it takes to -1;
+ * the others are closed. When in is bad after the call the other side is given up, so a callee that meets what
+ * must not be sets in->bad. wire_free is allowed inside. */
 typedef void wire_message_fn(void *arg, struct wire_in *in, int *fds, size_t fd_n);
 typedef void wire_lost_fn(void *arg, const char *why); /* once: the other side has gone */
 
-/* Takes fd. Returns 0 or a negative errno value. */
+/* Makes the pair, close-on-exec, with room for a message of WIRE_MAX. Returns 0 or a negative errno value. */
+int wire_pair(int ret_fds[2]);
+/* Takes fd, also when it fails. Returns 0 or a negative errno value. */
 int wire_new(struct ssh_loop *loop, int fd, wire_message_fn *message, wire_lost_fn *lost, void *arg,
              struct wire **ret_wire);
 void wire_free(struct wire *wire); /* NULL-safe */
-/* Sends, or keeps until the other side reads (4 MiB at most, then it is lost). Descriptors are duplicated.
- * Returns 0 or a negative errno value; wipes and empties out in every case. */
+/* Sends, or keeps until the other side reads (4 MiB at most, then it is lost). Descriptors stay the caller's:
+ * they may be closed afterwards. Returns 0 or a negative errno value (-EMSGSIZE: too long, or it could not be
+ * written); wipes and empties out in every case. lost comes at the end of a turn, never from here. */
 int wire_send(struct wire *wire, struct buf *out, const int *fds, size_t fd_n);
+bool wire_idle(const struct wire *wire); /* nothing is kept */
 
 #endif
