@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 from kit import net as kit_net  # noqa: E402
 from kit import proc  # noqa: E402
+from kit import builtin as kit_builtin  # noqa: E402
 from kit.bench import BUILD, Bench  # noqa: E402
 from kit.parts import Agent, Hub, Sshd, User  # noqa: E402
 
@@ -40,7 +41,7 @@ def pytest_runtest_makereport(item, call):
 
 def run_bench(request, shared):
     missing = [name for name in ("multissh-hub", "multissh-agent", "multissh-front") if not (BUILD / name).exists()]
-    if missing and not request.node.get_closest_marker("no_programs"):
+    if missing and not kit_builtin.REAL and not request.node.get_closest_marker("no_programs"):
         pytest.fail(f"not built in {BUILD}: {', '.join(missing)}; build with make, or say where with MULTISSH_BUILD")
     bench = Bench()
     bench.shared = shared
@@ -96,6 +97,30 @@ def setup(scope, *hub_flags):
 
 
 bench, hub, alice, admin, sshd, web01 = setup("function")
+
+
+def worlds(scope="module", kinds=("root", "user")):
+    """Worlds for the SSH servers that people log in to (see kit/builtin.py), the tests once in each kind: bench, world = worlds()."""
+
+    @pytest.fixture(scope=scope)
+    def bench(request):
+        yield from run_bench(request, scope != "function")
+
+    @pytest.fixture(scope=scope, params=kinds)
+    def world(request, bench):
+        return make_world(bench, request.param)
+
+    return bench, world
+
+
+def make_world(bench, kind):
+    """One world, or a skip that says why there is none."""
+    if not (BUILD / "multissh-sshd").exists() and not kit_builtin.REAL:
+        pytest.fail(f"not built in {BUILD}: multissh-sshd")
+    why = kit_builtin.unavailable_root() if kind == "root" else kit_builtin.unavailable()
+    if why:
+        pytest.skip(why)
+    return kit_builtin.RootWorld(bench) if kind == "root" else kit_builtin.UserWorld(bench)
 
 
 @pytest.fixture(autouse=True)
