@@ -196,6 +196,24 @@ bool keyline_host_ok(const char *line)
     return take_equal(&c, type) && c.left > 0;
 }
 
+int keyline_take_quoted(char **at, char **ret_value)
+{
+    char *in = *at, *out;
+    if (*in != '"')
+        return -EINVAL;
+    *ret_value = out = ++in;
+    while (*in != '"') {
+        if (*in == '\0')
+            return -EINVAL;
+        if (in[0] == '\\' && in[1] == '"')
+            in++;
+        *out++ = *in++;
+    }
+    *at = in + 1;
+    *out = '\0';
+    return 0;
+}
+
 bool keyline_fingerprint_ok(const char *text)
 {
     static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -42,25 +42,6 @@ void policy_free(struct policy *p)
     free(p);
 }
 
-/* The value of an option, in double quotes; unquotes in place. Moves *at behind the closing quote. */
-static int take_quoted(char **at, char **ret_value)
-{
-    char *in = *at, *out;
-    if (*in != '"')
-        return -EINVAL;
-    *ret_value = out = ++in;
-    while (*in != '"') {
-        if (*in == '\0')
-            return -EINVAL;
-        if (in[0] == '\\' && in[1] == '"')
-            in++;
-        *out++ = *in++;
-    }
-    *at = in + 1;
-    *out = '\0';
-    return 0;
-}
-
 static int set_text(char **field, const char *name, const char *value, bool ok, const char *shape,
                     struct errmsg *err)
 {
@@ -123,7 +104,7 @@ static int take_option(struct policy_user *u, char **at, struct errmsg *err)
     if (**at != '=')
         return errmsg_set(err, -EINVAL, "%s needs a value: %s=\"…\"", name, name);
     (*at)++;
-    if (take_quoted(at, &value) < 0)
+    if (keyline_take_quoted(at, &value) < 0)
         return errmsg_set(err, -EINVAL, "%s= needs its value in double quotes", name);
     if (**at != ',' && **at != ' ' && **at != '\t' && **at != '\0')
         return errmsg_set(err, -EINVAL, "after %s=\"…\" a comma or a blank is expected", name);
