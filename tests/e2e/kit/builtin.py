@@ -19,6 +19,7 @@ from pathlib import Path
 from . import proc
 from .bench import program
 from .parts import User, keygen
+from .terminal import Terminal
 from .wait import free_port, wait_for
 
 TOOLS_PATH = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"
@@ -230,7 +231,7 @@ class World:
         return self.bench.run(*self.enter(*argv, user=user), env=self.environment(user, env), **options)
 
     def processes(self, uid=None):
-        """All that live in this world, but its holder: pid -> command line. A zombie counts, as "(zombie)": no command line."""
+        """All that live in this world (of one account), but its holder: pid -> command line."""
         found = {}
         for entry in os.listdir("/proc"):
             if not entry.isdigit() or int(entry) == self.holder.pid:
@@ -248,6 +249,18 @@ class World:
     def find(self, pattern):
         """The pids here whose command line matches."""
         return [pid for pid, command in self.processes().items() if re.search(pattern, command)]
+
+    def zombies(self):
+        """Dead children that a process of this world has not reaped (their own namespace cannot be seen any more)."""
+        found = []
+        parents = set(self.processes())
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{entry}/stat", encoding="latin-1") as stat:
+                    fields = stat.read().rpartition(")")[2].split()
+                    if fields[0] == "Z" and int(fields[1]) in parents:
+                        found.append(int(entry))
+        return found
 
     def end_processes(self):
         """What is left (nohup'd ones of tests) is ended, by pid."""
@@ -470,7 +483,7 @@ class RealSshd(Listener):
         world.write(f"{self.state}/host_key", key.read_bytes(), owner=user, mode=0o600)
         self.config = f"{self.state}/config"
         wanted = [*lines, f"HostKey {self.state}/host_key", "PidFile none", f"UsePAM {'no' if user else 'yes'}", "PasswordAuthentication no",
-                  "KbdInteractiveAuthentication no", "PermitRootLogin prohibit-password", "PrintMotd no", "AcceptEnv LANG LC_*",
+                  "KbdInteractiveAuthentication no", "PermitRootLogin prohibit-password", f"PrintMotd {'yes' if user else 'no'}", "AcceptEnv LANG LC_*",
                   "LogLevel VERBOSE", "MaxSessions 100", "Subsystem sftp internal-sftp"]
         world.write(self.config, "\n".join(wanted) + "\n", owner=user)
         super().__init__(world, "sshd", env)
@@ -510,6 +523,10 @@ class Visitor(User):
     def run(self, *words, options=(), **more):
         """ssh box WORDS..."""
         return self.ssh(*options, "box", *words, **more)
+
+    def terminal(self, *words, options=(), rows=24, columns=80, env=None):
+        """ssh box WORDS... at a terminal of its own."""
+        return Terminal(self.bench, "ssh", *self.options(), *options, "box", *words, rows=rows, columns=columns, env=env)
 
     def talk(self, *words, options=(), env=None):
         """ssh box WORDS... with pipes."""
