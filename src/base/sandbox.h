@@ -12,4 +12,8 @@
  * kernel has no seccomp. */
 int sandbox_enter(void);
 
+#define SANDBOX_TERMINAL_SIZE 1u /* TIOCSWINSZ, on a terminal that it holds */
+/* The same, and what the SANDBOX_ bits in allow name on top. */
+int sandbox_enter_with(unsigned allow);
+
 #endif

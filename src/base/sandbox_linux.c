@@ -136,9 +136,10 @@ static int add_with(scmp_filter_ctx ctx, int call, const unsigned *values, size_
     return 0;
 }
 
-static int add_conditional(scmp_filter_ctx ctx)
+static int add_conditional(scmp_filter_ctx ctx, unsigned allow)
 {
     static const unsigned ioctls[] = {FIONREAD, FIONBIO};
+    static const unsigned terminal_ioctls[] = {TIOCSWINSZ};
     static const unsigned fcntls[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC};
     static const unsigned levels[] = {SOL_SOCKET, IPPROTO_TCP, IPPROTO_IP, IPPROTO_IPV6};
     const struct scmp_arg_cmp not_executable = masked(2, PROT_EXEC, 0);
@@ -155,6 +156,8 @@ static int add_conditional(scmp_filter_ctx ctx)
         {SCMP_SYS(tgkill), &own_process}, /* abort(3) */
     };
     int r = add_with(ctx, SCMP_SYS(ioctl), ioctls, sizeof ioctls / sizeof ioctls[0]);
+    if (r == 0 && (allow & SANDBOX_TERMINAL_SIZE) != 0)
+        r = add_with(ctx, SCMP_SYS(ioctl), terminal_ioctls, 1);
     if (r == 0)
         r = add_with(ctx, SCMP_SYS(fcntl), fcntls, sizeof fcntls / sizeof fcntls[0]);
     if (r == 0)
@@ -173,7 +176,7 @@ static const bool filtered = false;
 static const bool filtered = true;
 #endif
 
-static int load_filter(void)
+static int load_filter(unsigned allow)
 {
     if (!filtered)
         return 0;
@@ -187,7 +190,7 @@ static int load_filter(void)
     if (r == 0)
         r = add_plain(ctx);
     if (r == 0)
-        r = add_conditional(ctx);
+        r = add_conditional(ctx, allow);
     if (r == 0)
         r = seccomp_load(ctx);
     seccomp_release(ctx);
@@ -222,6 +225,11 @@ static int warm_up(void)
 
 int sandbox_enter(void)
 {
+    return sandbox_enter_with(0);
+}
+
+int sandbox_enter_with(unsigned allow)
+{
     int r = warm_up();
     if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         r = -errno;
@@ -233,5 +241,5 @@ int sandbox_enter(void)
         r = limit_file_size();
     if (r == 0)
         r = limit(RLIMIT_NPROC);
-    return r == 0 ? load_filter() : r;
+    return r == 0 ? load_filter(allow) : r;
 }

@@ -61,7 +61,9 @@ static int write_private(const char *path, const char *text, struct errmsg *err)
     if (rc < 0) {
         return errmsg_set(err, rc, "cannot write %s: %s", file, strerror(-rc));
     }
-    if (link(file, path) < 0) {
+    if (link(file, path) == 0) {
+        rc = fs_sync_folder_of(path);
+    } else {
         rc = errmsg_set(err, -errno, "cannot make %s: %s", path, strerror(errno));
     }
     (void)unlink(file);
@@ -81,9 +83,9 @@ int hostkey_make(const char *path, const char *comment, struct errmsg *err)
         rc = errmsg_set(err, -EIO, "cannot make an Ed25519 key");
         goto out;
     }
-    rc = write_public(path, key, comment, err);
+    rc = write_private(path, text, err);
     if (rc == 0) {
-        rc = write_private(path, text, err);
+        rc = write_public(path, key, comment, err);
     }
 out:
     if (text != NULL) {
@@ -114,6 +116,17 @@ int hostkey_load(const char *path, struct hostkey **ret_key, struct errmsg *err)
     }
     *ret_key = key;
     return 0;
+}
+
+int hostkey_load_or_make(const char *path, const char *comment, struct hostkey **ret_key, struct errmsg *err)
+{
+    if (access(path, F_OK) < 0 && errno == ENOENT) {
+        int rc = hostkey_make(path, comment, err);
+        if (rc < 0 && rc != -EEXIST) {
+            return rc;
+        }
+    }
+    return hostkey_load(path, ret_key, err);
 }
 
 void hostkey_free(struct hostkey *key)

@@ -1,0 +1,48 @@
+/* The host key: which one. */
+#include "sshd/identity.h"
+
+#include "base/fs.h"
+#include "base/log.h"
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static int load_system(struct hostkey **ret_key)
+{
+    static const char *const paths[] = {"/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_ecdsa_key",
+                                        "/etc/ssh/ssh_host_rsa_key"};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        struct errmsg err;
+        if (access(paths[i], R_OK) < 0) {
+            continue;
+        }
+        if (hostkey_load(paths[i], ret_key, &err) == 0) {
+            return 0;
+        }
+        log_warn("%s; the next key is tried", err.text);
+    }
+    return -ENOENT;
+}
+
+int identity_load(const char *configured, const char *state, struct hostkey **ret_key, struct errmsg *err)
+{
+    char path[FS_PATH_MAX];
+    int rc;
+    if (configured != NULL) {
+        rc = hostkey_load(configured, ret_key, err);
+        return rc < 0 ? errmsg_set(err, rc, "host-key: %s", err->text) : 0;
+    }
+    if (load_system(ret_key) == 0) {
+        return 0;
+    }
+    rc = fs_join(path, sizeof path, state, "ssh_host_ed25519_key");
+    if (rc < 0) {
+        return errmsg_set(err, rc, "the path of the state folder is too long");
+    }
+    rc = fs_mkdir_private(state);
+    if (rc < 0) {
+        return errmsg_set(err, rc, "cannot make the state folder %s: %s; choose another with --state", state,
+                          strerror(-rc));
+    }
+    return hostkey_load_or_make(path, "multissh-sshd", ret_key, err);
+}
