@@ -7,9 +7,9 @@
 #include "sshd/sshd_options.h"
 
 /* Reads the account's authorized-keys files, as the account (in a helper), with StrictModes' checks of every
- * folder and file from the home to the file. ip: of the user or NULL. Returns 0 with *ret_rights the caller's,
- * -ENOENT (in no file), -EACCES (it is there but does not count: err says why), or another negative errno
- * value with err filled. What is wrong with a file is in err, for the log. */
+ * folder and file from the home to the file. ip: of the user or NULL. Returns 0 with *ret_rights the caller's
+ * (err: the file and line), -ENOENT (in no file), -EACCES (it is there, or a file cannot be believed, and does not
+ * count), or another negative errno value, always with err filled, for the log. Takes 20 s at most. */
 int login_key(const struct account *account, const struct sshd_options *options, const char *key,
               const char *ip, struct authkeys_rights *ret_rights, struct errmsg *err);
 
