@@ -108,6 +108,9 @@ static void on_ask(void *arg, struct ssh_ask *ask)
     case SSH_ASK_KEY:
         ask_login(front, ask);
         break;
+    case SSH_ASK_PASSWORD: /* never asked for */
+        ssh_ask_refuse(ask);
+        break;
     case SSH_ASK_SESSION:
         command_open(front, ask);
         break;

@@ -30,10 +30,15 @@ static bool opens_channel(const struct ssh_question *q)
     return q->ask.kind == SSH_ASK_SESSION || q->ask.kind == SSH_ASK_DIRECT;
 }
 
+static bool is_login(const struct ssh_question *q)
+{
+    return q->ask.kind == SSH_ASK_KEY || q->ask.kind == SSH_ASK_PASSWORD;
+}
+
 /* Answered before anything else is looked at. */
 static bool in_order(const struct ssh_question *q)
 {
-    return q->ask.kind == SSH_ASK_KEY || q->ask.kind == SSH_ASK_FORWARD || q->ask.kind == SSH_ASK_UNFORWARD;
+    return is_login(q) || q->ask.kind == SSH_ASK_FORWARD || q->ask.kind == SSH_ASK_UNFORWARD;
 }
 
 /* Counts it and hands it over. */
@@ -99,9 +104,21 @@ static void accept_key(struct ssh_question *q)
     }
 }
 
-static void refuse_key(struct ssh_server *s)
+static void accept_password(struct ssh_question *q)
 {
-    if (++s->refused_keys < s->config.tries_max) {
+    if (!q->server->logged_in && ssh_message_auth_reply_success(q->message, 0) == SSH_OK) {
+        ssh_server_log_in(q->server);
+    }
+}
+
+static void count_refusal(struct ssh_server *s)
+{
+    if (++s->refused_tries < s->config.tries_max) {
+        return;
+    }
+    if (s->config.passwords) {
+        ssh_server_trouble(s, "too many keys and passwords were refused");
+        ssh_server_disconnect(s, "too many keys and passwords were refused");
         return;
     }
     ssh_server_trouble(s, "too many keys were refused");
@@ -116,6 +133,9 @@ void ssh_ask_accept_port(struct ssh_ask *ask, unsigned port)
         switch (ask->kind) {
         case SSH_ASK_KEY:
             accept_key(q);
+            break;
+        case SSH_ASK_PASSWORD:
+            accept_password(q);
             break;
         case SSH_ASK_FORWARD:
         case SSH_ASK_UNFORWARD:
@@ -141,10 +161,10 @@ void ssh_ask_accept(struct ssh_ask *ask)
 void ssh_ask_refuse(struct ssh_ask *ask)
 {
     struct ssh_question *q = (struct ssh_question *)ask;
-    if (settle(q) && !(ask->kind == SSH_ASK_KEY && q->server->logged_in)) {
+    if (settle(q) && !(is_login(q) && q->server->logged_in)) {
         (void)ssh_message_reply_default(q->message);
-        if (ask->kind == SSH_ASK_KEY) {
-            refuse_key(q->server);
+        if (is_login(q)) {
+            count_refusal(q->server);
         }
     }
     question_free(q);
@@ -213,7 +233,7 @@ static void take_key(struct ssh_server *s, ssh_message message)
         ssh_pki_export_pubkey_base64(key, &base64) != SSH_OK || key_text(base64, &q->own_text) != 0) {
         (void)ssh_message_reply_default(message);
         question_free(q);
-        refuse_key(s);
+        count_refusal(s);
         goto out;
     }
     q->ask.login = s->login;
@@ -223,6 +243,23 @@ static void take_key(struct ssh_server *s, ssh_message message)
     deliver(q);
 out:
     ssh_string_free_char(base64);
+}
+
+static bool take_password(struct ssh_server *s, ssh_message message)
+{
+    const char *password = ssh_message_auth_password(message);
+    struct ssh_question *q;
+    if (!s->config.passwords || password == NULL) {
+        return false;
+    }
+    q = question_new(s, SSH_ASK_PASSWORD, message); /* the message wipes it when it is freed */
+    if (q == NULL) {
+        return false;
+    }
+    q->ask.login = s->login;
+    q->ask.password = password;
+    deliver(q);
+    return true;
 }
 
 static void take_login(struct ssh_server *s, ssh_message message)
@@ -237,10 +274,13 @@ static void take_login(struct ssh_server *s, ssh_message message)
         take_key(s, message);
         return;
     }
+    if (ssh_message_subtype(message) == SSH_AUTH_METHOD_PASSWORD && take_password(s, message)) {
+        return;
+    }
     (void)ssh_message_reply_default(message);
     /* "none" asks for the list of methods, once. */
     if (ssh_message_subtype(message) != SSH_AUTH_METHOD_NONE || s->asked_for_methods) {
-        refuse_key(s);
+        count_refusal(s);
     }
     s->asked_for_methods = true;
     ssh_message_free(message);
@@ -284,6 +324,14 @@ static void take_open(struct ssh_server *s, ssh_message message)
     deliver(q);
 }
 
+static void fill_size(struct ssh_ask *ask, ssh_message message)
+{
+    ask->columns = (unsigned)ssh_message_channel_request_pty_width(message);
+    ask->rows = (unsigned)ssh_message_channel_request_pty_height(message);
+    ask->width = (unsigned)ssh_message_channel_request_pty_pxwidth(message);
+    ask->height = (unsigned)ssh_message_channel_request_pty_pxheight(message);
+}
+
 /* The fields of a channel request; false: a kind that is not for the owner. */
 static bool fill_request(struct ssh_ask *ask, ssh_message message)
 {
@@ -291,13 +339,11 @@ static bool fill_request(struct ssh_ask *ask, ssh_message message)
     case SSH_CHANNEL_REQUEST_PTY:
         ask->kind = SSH_ASK_PTY;
         ask->text = ssh_message_channel_request_pty_term(message);
-        ask->columns = (unsigned)ssh_message_channel_request_pty_width(message);
-        ask->rows = (unsigned)ssh_message_channel_request_pty_height(message);
+        fill_size(ask, message);
         return ask->text != NULL;
     case SSH_CHANNEL_REQUEST_WINDOW_CHANGE:
         ask->kind = SSH_ASK_WINDOW;
-        ask->columns = (unsigned)ssh_message_channel_request_pty_width(message);
-        ask->rows = (unsigned)ssh_message_channel_request_pty_height(message);
+        fill_size(ask, message);
         return true;
     case SSH_CHANNEL_REQUEST_ENV:
         ask->kind = SSH_ASK_ENV;

@@ -7,6 +7,7 @@
 #include "ssh/ssh_os.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,7 +90,7 @@ struct ssh_chan *ssh_chan_add(struct ssh_server *server, ssh_channel ch)
     chan->callbacks.channel_eof_function = on_eof;
     chan->callbacks.channel_close_function = on_close;
     chan->callbacks.channel_signal_function = on_signal;
-    if (server->config.agent_requests) {
+    if (server->take_agents) {
         chan->callbacks.channel_auth_agent_req_function = on_agent;
     }
     ssh_callbacks_init(&chan->callbacks);
@@ -221,22 +222,29 @@ bool ssh_chan_closed(const struct ssh_chan *chan)
     return chan->peer_closed || chan->ch == NULL;
 }
 
+size_t ssh_chan_room(const struct ssh_chan *chan)
+{
+    const struct ssh_server *s = chan->server;
+    size_t window;
+    if (ssh_chan_closed(chan) || chan->end_wanted || chan->close_wanted || chan->denied || chan->opening ||
+        s->phase != SSH_PHASE_OPEN || ssh_server_dead(s) || ssh_server_pending(s)) {
+        return 0;
+    }
+    window = ssh_channel_window_size(chan->ch);
+    return window < chan->write_max ? window : chan->write_max;
+}
+
 long ssh_chan_write(struct ssh_chan *chan, const void *data, size_t n, bool error)
 {
     struct ssh_server *s = chan->server;
     uint64_t packets = s->packets.out_packets;
-    size_t window;
+    size_t room;
     int wrote;
     if (ssh_chan_closed(chan) || chan->end_wanted || chan->close_wanted || chan->denied) {
         return -EPIPE;
     }
-    if (chan->opening || n == 0 || s->phase != SSH_PHASE_OPEN || ssh_server_dead(s) ||
-        ssh_server_pending(s)) {
-        return 0;
-    }
-    window = ssh_channel_window_size(chan->ch);
-    n = n < window ? n : window;
-    n = n < chan->write_max ? n : chan->write_max;
+    room = ssh_chan_room(chan);
+    n = n < room ? n : room;
     if (n == 0) {
         return 0;
     }
@@ -274,6 +282,13 @@ void ssh_chan_exit(struct ssh_chan *chan, unsigned status)
     ssh_loop_again(chan->server->loop);
 }
 
+void ssh_chan_exit_signal(struct ssh_chan *chan, const char *name, bool core)
+{
+    (void)snprintf(chan->exit_signal, sizeof chan->exit_signal, "%s", name);
+    chan->exit_core = core;
+    ssh_chan_exit(chan, 0);
+}
+
 void ssh_chan_close(struct ssh_chan *chan)
 {
     if (chan == NULL) {
@@ -290,8 +305,9 @@ void ssh_chan_close(struct ssh_chan *chan)
 static void advance_open(struct ssh_chan *chan)
 {
     struct ssh_server *s = chan->server;
-    int rc = ssh_channel_open_reverse_forward(chan->ch, chan->host, (int)chan->port, chan->origin,
-                                              (int)chan->origin_port);
+    int rc = chan->agent ? ssh_channel_open_auth_agent(chan->ch)
+                         : ssh_channel_open_reverse_forward(chan->ch, chan->host, (int)chan->port,
+                                                            chan->origin, (int)chan->origin_port);
     if (rc == SSH_AGAIN) {
         return;
     }
@@ -300,6 +316,15 @@ static void advance_open(struct ssh_chan *chan)
     if (!chan->close_wanted) {
         s->events.opened(s->arg, chan, chan->denied ? -ECONNREFUSED : 0,
                          chan->denied ? ssh_get_error(s->session) : "");
+    }
+}
+
+static void send_exit(struct ssh_chan *chan)
+{
+    if (chan->exit_signal[0] == '\0') {
+        (void)ssh_channel_request_send_exit_status(chan->ch, (int)chan->exit_status);
+    } else {
+        (void)ssh_channel_request_send_exit_signal(chan->ch, chan->exit_signal, chan->exit_core, "", "");
     }
 }
 
@@ -315,7 +340,7 @@ static void advance(struct ssh_chan *chan)
     if (chan->exit_wanted && !ssh_server_pending(s)) {
         chan->exit_wanted = false;
         if (!chan->peer_closed) {
-            (void)ssh_channel_request_send_exit_status(chan->ch, (int)chan->exit_status);
+            send_exit(chan);
         }
     }
     if (chan->end_wanted && !chan->end_sent && !chan->exit_wanted && !ssh_server_pending(s)) {
@@ -342,24 +367,33 @@ void ssh_chan_advance_all(struct ssh_server *server)
     }
 }
 
-struct ssh_chan *ssh_chan_open_forwarded(struct ssh_server *server, const char *host, unsigned port,
-                                         const char *origin, unsigned origin_port)
+/* A channel that the peer is asked to open, as far as it needs no names. */
+static struct ssh_chan *open_here(struct ssh_server *server)
 {
-    struct ssh_chan *chan;
+    struct ssh_chan *chan = NULL;
     ssh_channel ch;
     if (server->phase != SSH_PHASE_OPEN || ssh_server_dead(server) ||
         server->chan_count + server->open_asks >= server->config.channels_max) {
         return NULL;
     }
     ch = ssh_channel_new(server->session);
-    if (ch == NULL) {
-        return NULL;
+    if (ch != NULL) {
+        chan = ssh_chan_add(server, ch);
     }
-    chan = ssh_chan_add(server, ch);
+    if (chan != NULL) {
+        chan->opening = true;
+        ssh_loop_again(server->loop);
+    }
+    return chan;
+}
+
+struct ssh_chan *ssh_chan_open_forwarded(struct ssh_server *server, const char *host, unsigned port,
+                                         const char *origin, unsigned origin_port)
+{
+    struct ssh_chan *chan = open_here(server);
     if (chan == NULL) {
         return NULL;
     }
-    chan->opening = true;
     chan->port = port;
     chan->origin_port = origin_port;
     chan->host = strdup(host);
@@ -371,6 +405,14 @@ struct ssh_chan *ssh_chan_open_forwarded(struct ssh_server *server, const char *
         ssh_server_kick(server);
         return NULL;
     }
-    ssh_loop_again(server->loop);
+    return chan;
+}
+
+struct ssh_chan *ssh_chan_open_agent(struct ssh_server *server)
+{
+    struct ssh_chan *chan = open_here(server);
+    if (chan != NULL) {
+        chan->agent = true;
+    }
     return chan;
 }

@@ -56,7 +56,8 @@ struct ssh_server {
                          4254 §4) */
 
     bool asked_for_methods;
-    unsigned refused_keys;
+    unsigned refused_tries;
+    bool take_agents;
     char login[SSH_SERVER_LOGIN_MAX + 1]; /* last heard */
     uint64_t messages;                    /* from libssh */
     struct {
@@ -77,9 +78,11 @@ struct ssh_chan {
     size_t held; /* bytes in libssh's buffer */
     unsigned asks;
     unsigned exit_status;
-    size_t write_max; /* bytes in one call of ssh_chan_write */
-    bool discard, opening, denied, wrote;
+    size_t write_max;                            /* bytes in one call of ssh_chan_write */
+    bool discard, opening, denied, wrote, agent; /* agent: it is opened to the peer's agent */
     bool peer_eof, peer_closed;
+    char exit_signal[32]; /* "": exit_status counts */
+    bool exit_core;
     bool exit_wanted, end_wanted, end_sent, close_wanted, close_sent;
     char *host, *origin; /* of a forwarded open */
     unsigned port, origin_port;

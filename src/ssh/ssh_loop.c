@@ -234,7 +234,7 @@ static int turn(struct ssh_loop *loop)
     size_t n = 0;
     int ready;
     for (struct ssh_loop_watch *w = loop->watches; w != NULL; w = w->next) {
-        loop->fds[n].fd = w->fd;
+        loop->fds[n].fd = w->events == SSH_LOOP_DEAF ? -1 : w->fd;
         loop->fds[n].events = w->events;
         loop->fds[n].revents = 0;
         loop->polled[n++] = w;

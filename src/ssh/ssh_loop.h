@@ -13,6 +13,7 @@ struct ssh_loop_watch;
 struct ssh_loop_timer;
 
 #define SSH_LOOP_NEVER UINT64_MAX
+#define SSH_LOOP_DEAF ((short)-1) /* instead of events: not even errors */
 
 typedef void (*ssh_loop_ready_fn)(void *arg, short ready); /* ready: poll(2)'s revents */
 typedef void (*ssh_loop_fn)(void *arg);
@@ -21,8 +22,8 @@ typedef void (*ssh_loop_fn)(void *arg);
 int ssh_loop_new(struct ssh_loop **ret_loop);
 void ssh_loop_free(struct ssh_loop *loop);
 
-/* Watches fd, which stays the caller's, for events (POLLIN, POLLOUT, or 0 to hear of nothing but errors).
- * Returns 0 or -ENOMEM. */
+/* Watches fd, which stays the caller's, for events (POLLIN, POLLOUT, 0 to hear of nothing but errors, or
+ * SSH_LOOP_DEAF). Returns 0 or -ENOMEM. */
 int ssh_loop_watch(struct ssh_loop *loop, int fd, short events, ssh_loop_ready_fn fn, void *arg,
                    struct ssh_loop_watch **ret_watch);
 void ssh_loop_interest(struct ssh_loop_watch *watch, short events);

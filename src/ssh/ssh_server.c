@@ -48,6 +48,11 @@ bool ssh_server_logged_in(const struct ssh_server *server)
     return server->logged_in;
 }
 
+void ssh_server_take_agents(struct ssh_server *server, bool take)
+{
+    server->take_agents = take;
+}
+
 void ssh_server_kick(struct ssh_server *server)
 {
     server->again = true;

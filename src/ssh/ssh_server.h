@@ -1,5 +1,5 @@
-/* An SSH server for one accepted connection (RFC 4252, 4253, 4254), on libssh. Public-key authentication
- * only.
+/* An SSH server for one accepted connection (RFC 4252, 4253, 4254), on libssh. Authentication by public key,
+ * and by password where the owner wants that.
  *
  * Owns the connection, from the version line to the last byte of a disconnect message, and every bound on
  * what its peer can make this process hold. What the peer asks for comes as a struct ssh_ask and is answered
@@ -24,17 +24,18 @@ struct ssh_chan;
 
 enum ssh_ask_kind {
     SSH_ASK_KEY,       /* may this key log in? login, key, verified, certificate */
+    SSH_ASK_PASSWORD,  /* login, password (wiped with the answer); only asked with config.passwords */
     SSH_ASK_SESSION,   /* a session channel */
     SSH_ASK_DIRECT,    /* a direct-tcpip channel: host, port, origin, origin_port */
-    SSH_ASK_PTY,       /* text = TERM, columns, rows */
-    SSH_ASK_WINDOW,    /* window-change: columns, rows */
+    SSH_ASK_PTY,       /* text = TERM, columns, rows, width, height (pixels, 0: not known) */
+    SSH_ASK_WINDOW,    /* window-change: columns, rows, width, height */
     SSH_ASK_ENV,       /* text, value */
     SSH_ASK_SHELL,     /* no fields */
     SSH_ASK_EXEC,      /* text = the command */
     SSH_ASK_SUBSYSTEM, /* text = its name */
     SSH_ASK_SIGNAL,    /* text = the name without SIG; the protocol has no answer to it, accept it */
-    SSH_ASK_AGENT,     /* the user's agent may be forwarded; only asked with config.agent_requests, already
-                          accepted */
+    SSH_ASK_AGENT,     /* the user's agent may be forwarded; only asked with config.agent_requests (see also
+                          ssh_server_take_agents), already accepted */
     SSH_ASK_FORWARD,   /* tcpip-forward: host, port */
     SSH_ASK_UNFORWARD, /* cancel-tcpip-forward: host, port */
 };
@@ -45,16 +46,17 @@ enum ssh_ask_kind {
 struct ssh_ask {
     enum ssh_ask_kind kind;
     struct ssh_chan *chan; /* of channel requests (PTY to AGENT); NULL otherwise */
-    const char *login, *key;
+    const char *login, *key, *password;
     bool verified;    /* the peer has shown that it holds the key; until then only ask whether it would do */
     bool certificate; /* key is a certificate, of which nothing but the key in it was verified: refuse it */
     const char *host, *origin;
     unsigned port, origin_port;
     const char *text, *value;
-    unsigned columns, rows;
+    unsigned columns, rows, width, height;
 };
 
-/* Answers, which free the question. Accepting KEY with verified logs the peer in. */
+/* Answers, which free the question. Accepting KEY with verified, or PASSWORD, logs the peer in. A login that is
+ * to be refused with a sentence, whatever else is tried: ssh_server_disconnect, then ssh_ask_refuse. */
 void ssh_ask_accept(struct ssh_ask *ask);
 void ssh_ask_accept_port(struct ssh_ask *ask, unsigned port); /* FORWARD of port 0: which port it became */
 void ssh_ask_refuse(struct ssh_ask *ask);
@@ -67,15 +69,16 @@ struct ssh_server_config {
     const struct hostkey *key; /* copied */
     const char *software;      /* for the version line, "multiSSH_0.1.0" */
     unsigned channels_max;     /* open at once, those that the peer has not closed yet included */
-    unsigned tries_max;        /* refused keys before the connection is ended */
+    unsigned tries_max;        /* refused keys and passwords before the connection is ended */
     uint64_t grace_ms;         /* from the start to a login */
     uint64_t keepalive_ms;     /* how often the peer is asked for a sign of life; 0 = never */
     bool agent_requests;       /* accept auth-agent-req@openssh.com */
+    bool passwords;            /* offer and ask about passwords */
 };
 
 struct ssh_server_events {
     void (*ask)(void *arg, struct ssh_ask *ask);
-    /* The answer to ssh_chan_open_forwarded. With error the channel is to be closed; why is for people. */
+    /* The answer to ssh_chan_open_forwarded and ssh_chan_open_agent. With error the channel is to be closed; why is for people. */
     void (*opened)(void *arg, struct ssh_chan *chan, int error, const char *why);
     /* For a log: why someone did not get in. */
     void (*login_trouble)(void *arg, const char *login, const char *why);
@@ -102,6 +105,8 @@ void ssh_server_start(struct ssh_server *server);
 void ssh_server_disconnect(struct ssh_server *server, const char *text);
 /* SSH_MSG_DEBUG, always_display (RFC 4253 §11.3): for a person who looks at the client's verbose output. */
 void ssh_server_debug(struct ssh_server *server, const char *text);
+/* From the next channel on: whether agent requests are accepted, for the rights of a login are known late. */
+void ssh_server_take_agents(struct ssh_server *server, bool take);
 bool ssh_server_ended(const struct ssh_server *server);
 bool ssh_server_logged_in(const struct ssh_server *server);
 
@@ -112,6 +117,9 @@ bool ssh_server_logged_in(const struct ssh_server *server);
  * memory). */
 struct ssh_chan *ssh_chan_open_forwarded(struct ssh_server *server, const char *host, unsigned port,
                                          const char *origin, unsigned origin_port);
+
+/* The same for a connection to the peer's authentication agent (auth-agent@openssh.com). */
+struct ssh_chan *ssh_chan_open_agent(struct ssh_server *server);
 
 /* Bytes from the peer, handed over as they are unpacked: takes some, from the front, and returns how many;
  * the rest is kept for ssh_chan_read, and counts against the peer's window. Called in the middle of libssh's
@@ -129,11 +137,15 @@ bool ssh_chan_eof(const struct ssh_chan *chan); /* the peer sends no more, and a
 bool ssh_chan_closed(const struct ssh_chan
                          *chan); /* the peer has closed it, or the connection ended: nothing can be written */
 
+/* How much one call of ssh_chan_write would take now; 0 when it would take nothing, or fail. */
+size_t ssh_chan_room(const struct ssh_chan *chan);
 /* Writes what can be written now: 0 to n bytes (0: the peer's window is full, a key exchange runs, output is
  * pending; try again every turn). -EPIPE: closed, or after ssh_chan_end. error: as stderr. */
 long ssh_chan_write(struct ssh_chan *chan, const void *data, size_t n, bool error);
 void ssh_chan_end(struct ssh_chan *chan);                   /* EOF; idempotent */
 void ssh_chan_exit(struct ssh_chan *chan, unsigned status); /* exit-status, before EOF and close */
+/* exit-signal instead (RFC 4254 §6.10): name without SIG, at most 31 bytes. */
+void ssh_chan_exit_signal(struct ssh_chan *chan, const char *name, bool core);
 /* The owner is done: closes the channel when what was asked before is sent. The pointer is not to be used
  * afterwards. NULL-safe. */
 void ssh_chan_close(struct ssh_chan *chan);

@@ -51,7 +51,9 @@ static int set_up_session(struct ssh_server *s, int fd, const struct hostkey *ke
         ssh_bind_accept_fd(bind, s->session, fd) != SSH_OK) {
         goto out;
     }
-    ssh_set_auth_methods(s->session, SSH_AUTH_METHOD_PUBLICKEY);
+    ssh_set_auth_methods(s->session, s->config.passwords
+                                         ? SSH_AUTH_METHOD_PUBLICKEY | SSH_AUTH_METHOD_PASSWORD
+                                         : SSH_AUTH_METHOD_PUBLICKEY);
     ssh_set_blocking(s->session, 0);
     ssh_set_counters(s->session, &s->wire, &s->packets);
     rc = 0;
@@ -75,6 +77,7 @@ int ssh_server_new(struct ssh_loop *loop, const struct ssh_server_config *config
     s->config = *config;
     s->events = *events;
     s->arg = arg;
+    s->take_agents = config->agent_requests;
     s->grace_at = s->short_at = s->keepalive_at = s->closing_at = SSH_LOOP_NEVER;
     s->fd = ssh_os_dup(fd);
     if (s->fd < 0) {
