@@ -4,7 +4,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 
-.PHONY: all deps demo check check-long lint install clean help
+.PHONY: all deps demo check check-long bench lint install clean help
 
 all:
 	@scripts/deps.sh --check build
@@ -26,6 +26,12 @@ check-long:
 	@scripts/deps.sh build test
 	@scripts/check.sh --long
 
+# make bench BENCH="--programs sftp --ciphers default": what there is to choose, bench/sshd.py --help says.
+bench:
+	@scripts/deps.sh build demo
+	@scripts/build.sh $(BUILD) -DMULTISSH_TESTS=OFF
+	@/usr/bin/python3 bench/sshd.py --build $(BUILD) $(BENCH)
+
 lint:
 	@scripts/deps.sh build lint
 	@scripts/lint.sh
@@ -42,6 +48,7 @@ help:
 	@echo 'make demo       build, then show a hub, two machines and a jump on this computer; leaves nothing behind'
 	@echo 'make check      unit and end-to-end tests, plain and with the sanitizers (about ten minutes)'
 	@echo 'make check-long the long tests: 1 GiB each way, with and without a rekey every megabyte'
+	@echo 'make bench      speed and CPU of file transfers beside OpenSSH (about twenty minutes); writes bench/RESULTS.md'
 	@echo 'make lint       compiler warnings (gcc and clang), clang-tidy, shellcheck, man pages, layering'
 	@echo 'make install    build and install below PREFIX=$(PREFIX)'
 	@echo 'make clean      remove the build folders'
