@@ -1,0 +1,219 @@
+/* The environment of a session: the order in which OpenSSH's do_setup_env fills it decides who wins. */
+#include "sshd/child_env.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What Debian's sshd gives before PAM has its say. */
+#define PATH_USER "/usr/local/bin:/usr/bin:/bin:/usr/games"
+#define PATH_ROOT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define MAIL_FOLDER "/var/mail"
+/* What OpenSSH says of a connection that is no socket. */
+#define UNKNOWN_HOST "UNKNOWN"
+#define UNKNOWN_PORT 65535u
+
+#define LIST_FIRST 32
+
+static size_t find(const struct child_env *env, const char *name, size_t name_n)
+{
+    size_t i = 0;
+    while (i < env->n && (strncmp(env->list[i], name, name_n) != 0 || env->list[i][name_n] != '='))
+        i++;
+    return i;
+}
+
+static int room(struct child_env *env)
+{
+    size_t cap = env->cap == 0 ? LIST_FIRST : env->cap * 2;
+    char **list;
+    if (env->n + 1 < env->cap)
+        return 0;
+    list = realloc(env->list, cap * sizeof *list);
+    if (list == NULL)
+        return -ENOMEM;
+    env->list = list;
+    env->cap = cap;
+    return 0;
+}
+
+static int set(struct child_env *env, const char *name, size_t name_n, const char *value)
+{
+    size_t value_n = strlen(value);
+    size_t at;
+    char *text;
+    if (name_n == 0 || memchr(name, '=', name_n) != NULL)
+        return -EINVAL;
+    if (room(env) < 0 || (text = malloc(name_n + value_n + 2)) == NULL)
+        return -ENOMEM;
+    memcpy(text, name, name_n);
+    text[name_n] = '=';
+    memcpy(text + name_n + 1, value, value_n + 1);
+    at = find(env, name, name_n);
+    if (at < env->n)
+        free(env->list[at]);
+    else
+        env->list[++env->n] = NULL;
+    env->list[at] = text;
+    return 0;
+}
+
+int child_env_set(struct child_env *env, const char *name, const char *value)
+{
+    return set(env, name, strlen(name), value);
+}
+
+const char *child_env_get(const struct child_env *env, const char *name)
+{
+    size_t n = strlen(name);
+    size_t at = find(env, name, n);
+    return at < env->n ? env->list[at] + n + 1 : NULL;
+}
+
+void child_env_release(struct child_env *env)
+{
+    for (size_t i = 0; i < env->n; i++)
+        free(env->list[i]);
+    free(env->list);
+    *env = (struct child_env){0};
+}
+
+/* NAME=VALUE; one without '=' is no variable and is left out. */
+static int put(struct child_env *env, const char *assignment)
+{
+    const char *equals = strchr(assignment, '=');
+    if (equals == NULL || equals == assignment)
+        return 0;
+    return set(env, assignment, (size_t)(equals - assignment), equals + 1);
+}
+
+static int set_if(struct child_env *env, const char *name, const char *value)
+{
+    return value == NULL ? 0 : child_env_set(env, name, value);
+}
+
+static int add_basics(struct child_env *env, const struct child_env_facts *f)
+{
+    const struct account *a = f->account;
+    char mail[sizeof MAIL_FOLDER + ACCOUNT_NAME_MAX + 2];
+    int n = snprintf(mail, sizeof mail, MAIL_FOLDER "/%s", a->name);
+    int r = 0;
+    for (size_t i = 0; r == 0 && f->client != NULL && i < f->client->n; i++)
+        r = put(env, f->client->list[i]);
+    const char *const basics[][2] = {{"USER", a->name},
+                                     {"LOGNAME", a->name},
+                                     {"HOME", a->home},
+                                     {"PATH", a->uid == 0 ? PATH_ROOT : PATH_USER},
+                                     {"MAIL", n > 0 && (size_t)n < sizeof mail ? mail : NULL},
+                                     {"SHELL", a->shell},
+                                     {"TZ", f->tz},
+                                     {"TERM", f->term},
+                                     {"SSH_AUTH_SOCK", f->agent_path}};
+    for (size_t i = 0; r == 0 && i < sizeof basics / sizeof basics[0]; i++)
+        r = set_if(env, basics[i][0], basics[i][1]);
+    return r;
+}
+
+/* Variables of modules that are nobody else's business, as OpenSSH leaves them out. */
+static bool pam_internal(const char *assignment)
+{
+    static const char *const internal[] = {"SSH_AUTH_INFO", "SSH_CONNECTION"};
+    for (size_t i = 0; i < sizeof internal / sizeof internal[0]; i++) {
+        if (strncmp(assignment, internal[i], strlen(internal[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int add_key_and_pam(struct child_env *env, const struct child_env_facts *f)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < f->key_env_n; i++)
+        r = put(env, f->key_env[i]);
+    for (char *const *p = f->pam_env; r == 0 && p != NULL && *p != NULL; p++) {
+        if (!pam_internal(*p))
+            r = put(env, *p);
+    }
+    return r;
+}
+
+static int add_connection(struct child_env *env, const struct child_env_facts *f)
+{
+    const char *peer = f->peer != NULL ? f->peer : UNKNOWN_HOST;
+    const char *local = f->local != NULL ? f->local : UNKNOWN_HOST;
+    unsigned peer_port = f->peer_port != 0 ? f->peer_port : UNKNOWN_PORT;
+    unsigned local_port = f->local_port != 0 ? f->local_port : UNKNOWN_PORT;
+    char client[128], connection[256];
+    int r;
+    (void)snprintf(client, sizeof client, "%.50s %u %u", peer, peer_port, local_port);
+    (void)snprintf(connection, sizeof connection, "%.50s %u %.50s %u", peer, peer_port, local, local_port);
+    r = child_env_set(env, "SSH_CLIENT", client);
+    if (r == 0)
+        r = child_env_set(env, "SSH_CONNECTION", connection);
+    if (r == 0)
+        r = set_if(env, "SSH_TTY", f->tty);
+    if (r == 0)
+        r = set_if(env, "SSH_ORIGINAL_COMMAND", f->original_command);
+    return r;
+}
+
+int child_env_build(const struct child_env_facts *facts, struct child_env *ret_env)
+{
+    int r;
+    *ret_env = (struct child_env){0};
+    r = add_basics(ret_env, facts);
+    if (r == 0)
+        r = add_key_and_pam(ret_env, facts);
+    if (r == 0)
+        r = add_connection(ret_env, facts);
+    if (r < 0)
+        child_env_release(ret_env);
+    return r;
+}
+
+/* Only the last star is ever tried again: what an earlier one took cannot help a later part to match. */
+static bool match(const char *name, const char *pattern, size_t pattern_n)
+{
+    size_t n = 0, p = 0;
+    size_t star = SIZE_MAX, star_n = 0;
+    while (name[n] != '\0') {
+        if (p < pattern_n && pattern[p] == '*') {
+            star = p++;
+            star_n = n;
+        } else if (p < pattern_n && (pattern[p] == '?' || pattern[p] == name[n])) {
+            p++;
+            n++;
+        } else if (star != SIZE_MAX) {
+            p = star + 1;
+            n = ++star_n;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern_n && pattern[p] == '*')
+        p++;
+    return p == pattern_n;
+}
+
+bool child_env_accepts(const char *patterns, const char *name)
+{
+    bool accepted = false;
+    if (patterns == NULL || name[0] == '\0' || strchr(name, '=') != NULL)
+        return false;
+    for (const char *item = patterns;;) {
+        size_t n;
+        item += strspn(item, ", \t");
+        n = strcspn(item, ", \t");
+        if (n == 0)
+            return accepted;
+        bool negated = item[0] == '!';
+        if (match(name, item + negated, n - negated)) {
+            if (negated)
+                return false;
+            accepted = true;
+        }
+        item += n;
+    }
+}
