@@ -117,6 +117,44 @@ int helper_say(int fd, const void *data, size_t n, int passed)
     return sent < 0 ? -errno : 0;
 }
 
+/* The one descriptor that there is room for; the kernel closes others. */
+static int passed_with(struct msghdr *message)
+{
+    int passed = -1;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+            memcpy(&passed, CMSG_DATA(c), sizeof passed);
+    }
+    return passed;
+}
+
+long helper_take(int fd, void *out, size_t size, int *ret_passed)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec part = {.iov_base = out, .iov_len = size};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.space,
+                             .msg_controllen = sizeof control.space};
+    ssize_t n;
+    *ret_passed = -1;
+    do {
+        n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == ECONNRESET ? -EPIPE : -errno;
+    *ret_passed = passed_with(&message);
+    if (n > 0 && (message.msg_flags & MSG_TRUNC) == 0)
+        return (long)n;
+    if (*ret_passed >= 0)
+        (void)close(*ret_passed);
+    *ret_passed = -1;
+    return n == 0 ? -EPIPE : -EMSGSIZE;
+}
+
 /* Waits until fd has something to read, the end included. Returns 0, -ETIMEDOUT or another negative errno. */
 static int await_input(int fd, uint64_t deadline)
 {

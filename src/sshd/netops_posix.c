@@ -4,6 +4,7 @@
 #include "base/addr.h"
 #include "base/clock.h"
 #include "sshd/helper.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
