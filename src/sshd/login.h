@@ -24,7 +24,8 @@ int login_pam_new(const struct sshd_options *options, const char *login, const c
 /* Closes the session if one is open, and ends. NULL-safe. */
 void login_pam_free(struct login_pam *pam);
 /* Is the password right? Prompts other than the password's fail. Returns 0, -EACCES (no) or another negative
- * errno value with err filled. The password is not kept. */
+ * errno value with err filled, for the log. May be asked of any login: root, and one that is no account, is refused
+ * after the time that a wrong password takes. The password is not kept. */
 int login_pam_password(struct login_pam *pam, const char *password, struct errmsg *err);
 /* May the account log in now (pam_acct_mgmt)? A password that must be changed first is a no. Returns 0 or
  * -EACCES with err filled: a sentence for the user. */
