@@ -283,8 +283,11 @@ static int serve(const struct settings *s, const struct hostkey *key, const stru
     }
     *ret_pid = fork();
     if (*ret_pid == 0) {
-        const struct speaker_config config = {
-            .options = &s->options, .key = key, .connection = inetd->fd, .monitor = pair[1]};
+        const struct speaker_config config = {.options = &s->options,
+                                              .key = key,
+                                              .connection = inetd->fd,
+                                              .monitor = pair[1],
+                                              .peer = inetd->peer[0] == '\0' ? "a user" : inetd->peer};
         close(pair[0]);
         _exit(speaker_run(&config));
     }

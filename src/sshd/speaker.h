@@ -9,8 +9,9 @@
 struct speaker_config {
     const struct sshd_options *options;
     const struct hostkey *key;
-    int connection; /* taken */
-    int monitor;    /* taken: SOCK_SEQPACKET */
+    int connection;   /* taken */
+    int monitor;      /* taken: SOCK_SEQPACKET */
+    const char *peer; /* who the user is, for the log: an address */
 };
 
 /* Serves the connection to its end. To be called in a child made for it. Returns the exit code. */
