@@ -28,35 +28,7 @@ REAL = os.environ.get("MULTISSH_TEST_SERVER") == "openssh"
 # In the namespace; what is there before (of the machine) is only covered.
 INSIDE = "/mnt"
 
-SETUP = r"""
-set -e
-world=$1; shift
-mount -t tmpfs -o mode=755 world "$world"
-cd "$world"
-mkdir etc home run run/sshd run/lock log bin
-cp -a /etc/. etc 2>/dev/null || true
-rm -f etc/ssh/ssh_host_* etc/nologin etc/passwd- etc/shadow- etc/group- etc/gshadow- etc/motd
-: >etc/motd
-for program; do cp "$program" bin/; done
-chmod -R a+rX bin
-: >run/utmp; : >log/wtmp; : >log/lastlog; : >log/btmp
-mount --bind etc /etc
-mount --bind home /home
-mount --bind log /var/log
-mount --bind run /run
-if [ "$(id -u)" = 0 ]; then
-    chgrp utmp run/utmp log/wtmp log/lastlog log/btmp; chmod 664 run/utmp log/wtmp log/lastlog; chmod 660 log/btmp
-    mkdir -m 700 root; mount --bind root /root
-    mount -t devpts -o newinstance,gid=5,mode=620,ptmxmode=666 devpts /dev/pts
-else
-    sed -i /^tty:/d etc/group  # a group that this namespace does not have
-fi
-mount --bind "$world" /mnt
-cd /
-echo ready
-exec cat
-"""
-
+SETUP = Path(__file__).with_name("world.sh")
 
 @functools.lru_cache(maxsize=1)
 def unavailable():
@@ -98,7 +70,7 @@ class World:
         self._uids = FIRST_UID
         programs = [str(program("multissh-sshd"))] if program("multissh-sshd").exists() else []
         self.holder = bench.start(
-            "world", *_unshare(), "sh", "-c", SETUP, "sh", self.folder, *programs, stdin=subprocess.PIPE)
+            "world", *_unshare(), "sh", SETUP, self.folder, *programs, stdin=subprocess.PIPE)
         self.holder.wait_log(r"^ready$", 20)
         self.namespace = os.readlink(f"/proc/{self.holder.pid}/ns/mnt")
         bench.closers.append(self.close)
