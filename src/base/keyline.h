@@ -24,8 +24,8 @@ int keyline_check_user(const char *type, const char *base64, char fingerprint[KE
  * certificates; a short RSA key is the client's business. */
 bool keyline_host_ok(const char *line);
 
-/* The value of an option before a key, in double quotes (\" inside for a quote): unquotes it in place, NUL-terminated,
- * and moves *at behind the closing quote. Returns 0 or -EINVAL (no quote, or one that is not closed). */
+/* The value of an option before a key, in double quotes (\" inside for a quote): unquotes it in place,
+ * NUL-terminated, and moves *at behind the closing quote. Returns 0 or -EINVAL (no quote, or one that is not closed). */
 int keyline_take_quoted(char **at, char **ret_value);
 
 /* Is text "SHA256:" and 43 base64 characters? */

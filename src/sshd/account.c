@@ -1,4 +1,5 @@
-/* Accounts: passwd, group and shadow through NSS. Decides whether one may log in now; proves nobody's identity. */
+/* Accounts: passwd, group and shadow through NSS. Decides whether one may log in now; proves nobody's
+ * identity. */
 #include "sshd/account.h"
 
 #include "base/clock.h"
@@ -161,8 +162,8 @@ out:
 
 /* --- checks --- */
 
-/* A comma-separated list of patterns: matched, left out by a '!', or neither. Names of accounts and groups are told
- * apart by case, unlike names of machines. */
+/* A comma-separated list of patterns: matched, left out by a '!', or neither. Names of accounts and groups
+ * are told apart by case, unlike names of machines. */
 static int match_list(const char *name, const char *list)
 {
     char pattern[ACCOUNT_NAME_MAX + 2];

@@ -1,4 +1,5 @@
-/* authorized_keys: the line that lets a key in, and what its rights allow. Reads no file and keeps no clock. */
+/* authorized_keys: the line that lets a key in, and what its rights allow. Reads no file and keeps no clock.
+ */
 #include "sshd/authkeys.h"
 
 #include "base/addr.h"
@@ -40,7 +41,8 @@ static bool at_key_type(const char *at)
     return keyline_is_type(word);
 }
 
-/* The blank behind the options at text: blanks in double quotes belong to them. NULL: a quote is not closed. */
+/* The blank behind the options at text: blanks in double quotes belong to them. NULL: a quote is not closed.
+ */
 static char *end_of_options(char *text)
 {
     bool quoted = false;
@@ -107,17 +109,6 @@ static int check_conditions(const struct authkeys_options *o, const char *ip, in
     return 0;
 }
 
-static int check_key(const char *key, struct errmsg *err)
-{
-    char type[64], fingerprint[KEYLINE_FINGERPRINT];
-    size_t n = strcspn(key, " ");
-    if (n >= sizeof type || key[n] == '\0')
-        return errmsg_set(err, -EACCES, "the key cannot be read");
-    memcpy(type, key, n);
-    type[n] = '\0';
-    return keyline_check_user(type, key + n + 1, fingerprint, err) < 0 ? -EACCES : 0;
-}
-
 /* line is NUL-terminated, begins with a non-blank, and is changed. */
 static int try_line(char *line, const char *key, const char *ip, int64_t now_s,
                     struct authkeys_rights *ret_rights, struct errmsg *err)
@@ -140,8 +131,6 @@ static int try_line(char *line, const char *key, const char *ip, int64_t now_s,
     if (rc == -EINVAL)
         rc = -EACCES;
     if (rc == 0)
-        rc = check_key(key, err);
-    if (rc == 0)
         rc = check_conditions(&options, ip, now_s, err);
     if (rc == 0) {
         *ret_rights = options.rights;
@@ -153,8 +142,8 @@ static int try_line(char *line, const char *key, const char *ip, int64_t now_s,
 
 /* --- the file --- */
 
-/* One line of n bytes, without its end. Lines without the key are not looked at any closer: whatever is wrong with
- * them is not this login's business. */
+/* One line of n bytes, without its end. Lines without the key are not looked at any closer: whatever is wrong
+ * with them is not this login's business. */
 static int take_line(const char *text, size_t n, const char *key, const char *ip, int64_t now_s,
                      struct authkeys_rights *ret_rights, struct errmsg *err)
 {

@@ -29,10 +29,11 @@ struct authkeys_rights {
 };
 void authkeys_rights_release(struct authkeys_rights *rights);
 
-/* Looks for key ("type base64") in text. The first line that has it and whose conditions (from=, expiry-time=)
- * hold counts. ip: of the user, numeric, or NULL when it is not known (then no from= holds). Returns 0 with
- * *ret_rights the caller's and *ret_line, -ENOENT (no line has it), or -EACCES (a line has it and does not let it
- * in: err says why and which line; for the log), or -ENOMEM. */
+/* Looks for key ("type base64", of a kind that keyline_check_user takes) in text. The first line that has it
+ * and whose conditions (from=, expiry-time=) hold counts. ip: of the user, numeric, or NULL when it is not
+ * known (then no from= holds). Returns 0 with *ret_rights the caller's and *ret_line, -ENOENT (no line has
+ * it), or -EACCES (a line has it and does not let it in: err says why and which line; for the log), or
+ * -ENOMEM. */
 int authkeys_find(const char *text, size_t n, const char *key, const char *ip, int64_t now_s,
                   struct authkeys_rights *ret_rights, unsigned *ret_line, struct errmsg *err);
 

@@ -84,9 +84,9 @@ static void set_flag(struct authkeys_rights *rights, const struct flag *flag, bo
     *(bool *)((char *)rights + flag->at) = no;
 }
 
-/* These change nothing: X11 is never forwarded, and the library that verifies signatures does not hand out whether a
- * security key was touched or its PIN was asked for, so that neither can be demanded (touch-required and
- * verify-required are refused therefore). */
+/* These change nothing: X11 is never forwarded, and the library that verifies signatures does not hand out
+ * whether a security key was touched or its PIN was asked for, so that neither can be demanded
+ * (touch-required and verify-required are refused therefore). */
 static bool is_idle(const char *name)
 {
     return strcasecmp(name, "X11-forwarding") == 0 || strcasecmp(name, "no-X11-forwarding") == 0 ||

@@ -1,5 +1,6 @@
-/* Rights as bytes: flags, expiry, command, then three lists, each a count and its texts; a text is a length and
- * bytes without NUL. Numbers are 32 bits in network order, the expiry 64. Whoever wrote the bytes is not believed. */
+/* Rights as bytes: flags, expiry, command, then three lists, each a count and its texts; a text is a length
+ * and bytes without NUL. Numbers are 32 bits in network order, the expiry 64. Whoever wrote the bytes is not
+ * believed. */
 #include "sshd/authkeys.h"
 
 #include "base/buf.h"

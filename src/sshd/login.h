@@ -8,8 +8,9 @@
 
 /* Reads the account's authorized-keys files, as the account (in a helper), with StrictModes' checks of every
  * folder and file from the home to the file. ip: of the user or NULL. Returns 0 with *ret_rights the caller's
- * (err: the file and line), -ENOENT (in no file), -EACCES (it is there, or a file cannot be believed, and does not
- * count), or another negative errno value, always with err filled, for the log. Takes 20 s at most. */
+ * (err: the file and line), -ENOENT (in no file), -EACCES (it is there, or a file cannot be believed, and
+ * does not count), or another negative errno value, always with err filled, for the log. Takes 20 s at most.
+ */
 int login_key(const struct account *account, const struct sshd_options *options, const char *key,
               const char *ip, struct authkeys_rights *ret_rights, struct errmsg *err);
 
@@ -24,8 +25,8 @@ int login_pam_new(const struct sshd_options *options, const char *login, const c
 /* Closes the session if one is open, and ends. NULL-safe. */
 void login_pam_free(struct login_pam *pam);
 /* Is the password right? Prompts other than the password's fail. Returns 0, -EACCES (no) or another negative
- * errno value with err filled, for the log. May be asked of any login: root, and one that is no account, is refused
- * after the time that a wrong password takes. The password is not kept. */
+ * errno value with err filled, for the log. May be asked of a login that is no account: PAM takes as long for
+ * it. The password is not kept. */
 int login_pam_password(struct login_pam *pam, const char *password, struct errmsg *err);
 /* May the account log in now (pam_acct_mgmt)? A password that must be changed first is a no. Returns 0 or
  * -EACCES with err filled: a sentence for the user. */

@@ -1,5 +1,6 @@
-/* Keys: an account's authorized_keys files, read and parsed by a helper that is the account, so that neither a hanging
- * file system nor what is in the files can harm the monitor. Decides by the files alone; verifies no signature. */
+/* Keys: an account's authorized_keys files, read and parsed by a helper that is the account, so that neither
+ * a hanging file system nor what is in the files can harm the monitor. Decides by the files alone; verifies
+ * no signature. */
 #include "sshd/login.h"
 
 #include "base/buf.h"
@@ -136,8 +137,8 @@ static int try_file(const struct question *q, const char *path, struct authkeys_
     return rc;
 }
 
-/* The files in their order, until one lets the key in. Of what is wrong with several the first that says more than
- * "not here" is told. */
+/* The files in their order, until one lets the key in. Of what is wrong with several the first that says more
+ * than "not here" is told. */
 static int try_files(const struct question *q, struct authkeys_rights *ret_rights, struct errmsg *err)
 {
     int code = -ENOENT;

@@ -1,5 +1,5 @@
-/* PAM: passwords, whether an account may log in now, and its session. Asks nobody anything: of all that PAM can prompt
- * for, it has a password at best. Must not decide about keys. */
+/* PAM: passwords, whether an account may log in now, and its session. Asks nobody anything: of all that PAM
+ * can prompt for, it has a password at best. Must not decide about keys. */
 #include "sshd/login.h"
 
 #include "base/log.h"
@@ -127,7 +127,8 @@ static int set_items(struct login_pam *pam, const char *peer)
 {
     if (peer != NULL && (pam->last = pam_set_item(pam->handle, PAM_RHOST, peer)) != PAM_SUCCESS)
         return pam->last;
-    /* Modules that want a terminal are asked before there is one, and there may never be one: as OpenSSH says it. */
+    /* Modules that want a terminal are asked before there is one, and there may never be one: as OpenSSH says
+     * it. */
     return pam->last = pam_set_item(pam->handle, PAM_TTY, "ssh");
 }
 
@@ -224,33 +225,6 @@ static int code_of(int result)
     }
 }
 
-/* As long as what was typed, and never right: so that those who cannot be let in wait as long as all others. */
-static char *false_password(const char *password)
-{
-    static const char junk[] = "\b\n\r\177INCORRECT";
-    size_t n = strlen(password);
-    char *made = malloc(n + 1);
-    for (size_t i = 0; made != NULL && i < n; i++)
-        made[i] = junk[i % (sizeof junk - 1)];
-    if (made != NULL)
-        made[n] = '\0';
-    return made;
-}
-
-/* Root is never let in by password, and an account that is not there cannot be. */
-static bool hopeless(const struct login_pam *pam, struct errmsg *err)
-{
-    struct account *account = NULL;
-    bool is = true;
-    if (account_find(pam->login, &account, err) == 0) {
-        is = account->uid == 0;
-        if (is)
-            errmsg_set(err, -EACCES, "%s may not log in with a password", pam->login);
-    }
-    account_free(account);
-    return is;
-}
-
 static int authenticate(struct login_pam *pam, const char *password)
 {
     pam->password = password;
@@ -267,13 +241,6 @@ int login_pam_password(struct login_pam *pam, const char *password, struct errms
     char words[200];
     if (strnlen(password, PASSWORD_MAX + 1) > PASSWORD_MAX)
         return errmsg_set(err, -EACCES, "the password is longer than %u bytes", PASSWORD_MAX);
-    if (hopeless(pam, err)) {
-        char *fake = false_password(password);
-        if (fake != NULL)
-            (void)authenticate(pam, fake);
-        free(fake);
-        return -EACCES;
-    }
     if (authenticate(pam, password) == PAM_SUCCESS) {
         if (!login_is_the_same(pam))
             return errmsg_set(err, -EACCES, "PAM made another login of %s", pam->login);

@@ -7,8 +7,8 @@
 #include <sys/types.h>
 
 /* path was opened, and st is what fstat says of it. Checks the file and every folder above it (symbolic links
- * resolved), up to the home when it is below it, else up to the root: owned by uid or root, writable for neither group
- * nor others. Returns 0 or -EACCES with err filled: which one, and what to do. */
+ * resolved), up to the home when it is below it, else up to the root: owned by uid or root, writable for
+ * neither group nor others. Returns 0 or -EACCES with err filled: which one, and what to do. */
 int strict_check(const char *path, const struct stat *st, const char *home, uid_t uid, struct errmsg *err);
 
 #endif

@@ -50,7 +50,8 @@ static void find(const char *text, size_t n)
     authkeys_rights_release(&rights);
 }
 
-/* As it is: a file, and packed rights. Then as the options before a key, which is what mutation finds hardest. */
+/* As it is: a file, and packed rights. Then as the options before a key, which is what mutation finds
+ * hardest. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct authkeys_rights rights;

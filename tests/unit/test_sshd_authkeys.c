@@ -178,16 +178,6 @@ static void a_large_file(void **state)
     free(text);
 }
 
-static void keys_that_are_not_taken(void **state)
-{
-    (void)state;
-    static const char *const keys[] = {KEY_RSA1024, KEY_DSA};
-    for (size_t i = 0; i < COUNT(keys); i++) {
-        struct found f = find_as(keys[i], strlen(keys[i]), keys[i], NULL);
-        assert_int_equal(f.code, -EACCES);
-    }
-}
-
 /* --- options --- */
 
 static void words(void **state)
@@ -625,7 +615,6 @@ int main(void)
         cmocka_unit_test(the_first_line_that_holds),
         cmocka_unit_test(lines_that_cannot_be_read),
         cmocka_unit_test(a_large_file),
-        cmocka_unit_test(keys_that_are_not_taken),
         cmocka_unit_test(words),
         cmocka_unit_test(options_that_refuse),
         cmocka_unit_test(commands),
