@@ -5,8 +5,8 @@
 #include "agent/join_code.h"
 #include "agent/jumps.h"
 #include "agent/netwatch.h"
-#include "agent/probe.h"
 #include "agent/process.h"
+#include "agent/server.h"
 #include "agent/uplink.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -168,7 +168,11 @@ static void reload(struct agent *a)
         return;
     }
     bool target = strcmp(a->opt.ssh, fresh.ssh) != 0;
+    bool server =
+        target || a->opt.ssh_mode != fresh.ssh_mode || strcmp(a->opt.sshd_socket, fresh.sshd_socket) != 0;
     take_text(&a->opt.ssh, &fresh.ssh);
+    take_text(&a->opt.sshd_socket, &fresh.sshd_socket);
+    a->opt.ssh_mode = fresh.ssh_mode;
     take_text(&a->opt.proxy, &fresh.proxy);
     take_text(&a->opt.labels, &fresh.labels);
     a->opt.streams = fresh.streams;
@@ -180,8 +184,8 @@ static void reload(struct agent *a)
     log_set_level((enum log_level)a->opt.log_level);
     agent_options_release(&fresh);
     log_info("read %s again", a->conf_path);
-    if (target)
-        probe_restart(a->probe);
+    if (server)
+        server_reload(a->server, target);
 }
 
 /* --- start and end --- */
@@ -237,7 +241,7 @@ static int start_parts(struct agent *a)
     if (r == 0)
         r = uplink_new(a, &a->uplink);
     if (r == 0)
-        r = probe_new(a, &a->probe);
+        r = server_new(a, &a->server);
     return r != 0 ? r : start_signals(a);
 }
 
@@ -268,7 +272,7 @@ int agent_start(struct agent *a, struct errmsg *err)
         log_warn("changes of the network will not be noticed at once: %s", strerror(-r));
     log_info("multissh-agent %s: machine %s, key %s, state in %s", MULTISSH_VERSION, a->name, a->fingerprint,
              a->state_dir);
-    probe_start(a->probe);
+    server_start(a->server);
     uplink_start(a->uplink);
     return 0;
 }
@@ -296,8 +300,8 @@ static void finish(struct agent *a)
     uplink_stop(a->uplink, "the agent was told to end");
     uplink_free(a->uplink);
     a->uplink = NULL;
-    probe_free(a->probe);
-    a->probe = NULL;
+    server_free(a->server);
+    a->server = NULL;
     close_handles(a);
 }
 
@@ -327,7 +331,7 @@ void agent_release(struct agent *a)
 {
     netwatch_free(a->netwatch);
     uplink_free(a->uplink);
-    probe_free(a->probe);
+    server_free(a->server);
     close_handles(a);
     if (a->loop != NULL)
         uv_run(a->loop, UV_RUN_DEFAULT); /* what is closing closes */

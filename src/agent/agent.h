@@ -16,7 +16,7 @@
 
 struct uplink;
 struct jumps;
-struct probe;
+struct server;
 struct netwatch;
 
 /* What the command line said, to be said again after each reading of the file. */
@@ -52,13 +52,14 @@ struct agent {
 
     struct uplink *uplink;
     struct jumps *jumps;
-    struct probe *probe;
+    struct server *server;
     struct netwatch *netwatch;
     uv_signal_t signals[3];
     uv_timer_t stop_timer;
     unsigned open; /* of the handles above */
     bool stopping;
-    char *scratch; /* AGENT_SCRATCH bytes, for the read callback that runs */
+    unsigned children; /* processes of the built-in SSH server */
+    char *scratch;     /* AGENT_SCRATCH bytes, for the read callback that runs */
 };
 
 /* Fills the paths from state_dir, which is set. Returns 0 or a negative code with err filled. */

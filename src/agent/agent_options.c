@@ -12,6 +12,7 @@
 
 #define LABEL_NAME_MAX 32
 #define LABEL_VALUE_MAX 64
+#define SOCKET_MAX 98 /* so that its neighbour's path, too, is one of a Unix socket */
 #define AT(field) offsetof(struct agent_options, field)
 
 const struct option agent_options_table[] = {
@@ -25,7 +26,16 @@ const struct option agent_options_table[] = {
     {"name", OPTION_STRING, AT(name), 0, NAMES_MACHINE_MAX, NULL, NULL, NULL,
      "The machine's name at the hub (without it: the first part of the host's name)", false},
     {"ssh", OPTION_ADDR, AT(ssh), AGENT_OPTIONS_SSH_PORT, 0, "127.0.0.1:22", NULL, NULL,
-     "The SSH server that users reach", true},
+     "The machine's own SSH server", true},
+    {"ssh-mode", OPTION_ENUM, AT(ssh_mode), 0, 0, "auto", NULL, "auto|openssh|built-in",
+     "Which SSH server users reach: the machine's own, the built-in one (multissh-sshd), or the machine's "
+     "own "
+     "when it is there and else the built-in one",
+     true},
+    {"sshd-socket", OPTION_STRING, AT(sshd_socket), 0, SOCKET_MAX, "/run/multissh-sshd/socket", NULL, NULL,
+     "The socket of the built-in server's service; where it is not, or with none, the built-in server is "
+     "started by the agent, as its own user",
+     true},
     {"streams", OPTION_ENUM, AT(streams), 0, 0, "auto", NULL, "auto|plain|tls",
      "How sessions, which are encrypted themselves, go to the hub: plain, in TLS, or in TLS where a firewall "
      "lets nothing else through",
@@ -144,6 +154,10 @@ int agent_options_check(const struct agent_options *o, struct errmsg *err)
         !names_host_ok(hp.host) || hp.port == 0)
         return errmsg_set(err, -EINVAL, "ssh: '%s' is not the address of a server: write ADDR:PORT",
                           o->ssh != NULL ? o->ssh : "");
+    if (strcmp(o->sshd_socket, "none") != 0 && o->sshd_socket[0] != '/')
+        return errmsg_set(err, -EINVAL,
+                          "sshd-socket: '%s' is not a path that begins with /: write one, or none",
+                          o->sshd_socket);
     struct errmsg why;
     int r = proxy_choose(o->proxy, "", &proxy, &why);
     crypto_wipe(&proxy, sizeof proxy);

@@ -10,6 +10,7 @@
 #define AGENT_OPTIONS_LABELS_MAX 16
 
 enum agent_streams { AGENT_STREAMS_AUTO, AGENT_STREAMS_PLAIN, AGENT_STREAMS_TLS };
+enum agent_ssh_mode { AGENT_SSH_AUTO, AGENT_SSH_OPENSSH, AGENT_SSH_BUILTIN };
 enum agent_trust { AGENT_TRUST_PIN, AGENT_TRUST_SYSTEM };
 
 struct agent_options {
@@ -18,6 +19,8 @@ struct agent_options {
     char *token;            /* of an invitation, until the hub has welcomed this machine; secret */
     char *name;
     char *ssh;
+    unsigned ssh_mode;
+    char *sshd_socket; /* a path, or "none" */
     unsigned streams;
     unsigned trust;
     char *proxy;

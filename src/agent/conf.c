@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define CHANGES_MAX 16
+#define CHANGES_MAX 20
 
 /* Would the line be read as it was meant? */
 static bool change_ok(const struct conf_change *c)

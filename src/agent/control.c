@@ -3,7 +3,7 @@
 
 #include "agent/agent.h"
 #include "agent/jumps.h"
-#include "agent/probe.h"
+#include "agent/server.h"
 #include "agent/uplink.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -26,12 +26,13 @@ static void add_state(cJSON *m, const struct agent *a)
 {
     char target[300];
     struct addr_hostport ssh;
-    const struct hostkeys *keys = probe_hostkeys(a->probe);
+    const struct hostkeys *keys = server_hostkeys(a->server);
     agent_options_ssh(&a->opt, &ssh);
     addr_format(&ssh, 0, target, sizeof target);
-    json_add_str(m, "ssh", probe_ssh(a->probe));
-    json_add_str(m, "ssh_state", probe_ssh_state(a->probe));
+    json_add_str(m, "ssh", server_ssh(a->server));
+    json_add_str(m, "ssh_state", server_ssh_state(a->server));
     json_add_str(m, "ssh_target", strlen(target) <= TARGET_MAX ? target : "");
+    json_add_str(m, "ssh_reason", server_words(a->server));
     json_add_str(m, "host_keys_from", keys->from);
     cJSON *list = m != NULL ? cJSON_AddArrayToObject(m, "host_keys") : NULL;
     for (unsigned i = 0; list != NULL && i < keys->n; i++)
@@ -189,7 +190,7 @@ static const char *take_ping(struct agent *a, const cJSON *m)
 {
     cJSON *pong = json_new("pong");
     json_add_int(pong, "n", json_int_or(m, "n", 0, NUMBER_MAX, 0));
-    json_add_str(pong, "ssh_state", probe_ssh_state(a->probe));
+    json_add_str(pong, "ssh_state", server_ssh_state(a->server));
     uplink_send(a->uplink, pong);
     return NULL;
 }

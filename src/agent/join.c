@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FLAGS_MAX 13 /* no more than conf_rewrite takes, with hub, pin and token */
+#define FLAGS_MAX 17 /* no more than conf_rewrite takes, with hub, pin and token */
 
 /* Adds a change for each flag of the command line, whose value is shown as it was understood. The values are
  * the caller's. */

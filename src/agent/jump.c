@@ -57,6 +57,7 @@ int jump_new(struct agent *a, struct jump **list, const struct jump_request *req
     snprintf(j->ticket, sizeof j->ticket, "%s", request->ticket);
     snprintf(j->user, sizeof j->user, "%s", request->user);
     snprintf(j->source, sizeof j->source, "%s", request->source);
+    j->source_port = request->source_port;
     if (request->to != NULL) {
         j->elsewhere = true;
         j->to = *request->to;
@@ -72,7 +73,7 @@ int jump_new(struct agent *a, struct jump **list, const struct jump_request *req
         j->next->at = &j->next;
     *list = j;
     log_debug("%s from %s: a session is asked for (stream %s)", j->user, j->source, j->stream_id);
-    jump_target_dial(j);
+    jump_target_open(j);
     if (!j->over)
         jump_turn(j);
     return 0;
@@ -153,11 +154,12 @@ static uint64_t answer_by(const struct jump *j)
 /* Not answered in time: says what has been missing. */
 static void overdue(struct jump *j)
 {
+    char name[300];
+    jump_target_name(j, name, sizeof name);
     if (!j->target.ready && j->target.banner.first[0] != 0)
         jump_target_not_ssh(j);
     else if (!j->target.ready)
-        jump_fail(j, "timeout", "the machine's SSH server at %s did not answer within %d s",
-                  j->agent->opt.ssh, JUMP_TARGET_MS / 1000);
+        jump_fail(j, "timeout", "the %s did not answer within %d s", name, JUMP_TARGET_MS / 1000);
     else
         jump_fail(j, "hub-unreachable", "the machine cannot open a second connection to the hub: no answer");
 }

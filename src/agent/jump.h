@@ -1,6 +1,6 @@
 /* One jump: a stream between the hub's edge and the machine's SSH server. Shared by jump.c (its life),
- * jump_conn.c (the connections to the hub), jump_target.c (the SSH server's side) and jumps.c (all of them);
- * nobody else includes it. */
+ * jump_conn.c (the connections to the hub), jump_target.c (the SSH server's side), jump_target_open.c and
+ * jump_builtin.c (how that comes to be) and jumps.c (all of them); nobody else includes it. */
 #ifndef MULTISSH_AGENT_JUMP_H
 #define MULTISSH_AGENT_JUMP_H
 
@@ -43,11 +43,18 @@ struct jump_conn {
     char *stage; /* JUMP_STAGE bytes */
 };
 
+struct jump_child;
+
 /* The side of the SSH server. */
 struct jump_target {
     struct dialer *dialer;
-    uv_tcp_t *tcp;
+    uv_stream_t *stream; /* a TCP connection to the machine's own server, or a pipe to the built-in one */
+    bool builtin;
+    struct jump_child *child; /* the built-in server's process, while it runs */
+    char child_end[80];       /* how it ended */
+    uv_connect_t connect;
     struct banner banner;
+    bool open;
     bool ready; /* its banner was seen */
     bool reading, read_ended, writing, shut;
     bool broken; /* it takes nothing any more: what comes for it is dropped */
@@ -67,7 +74,8 @@ struct jump {
     char stream_id[2 * TICKET_ID_SIZE + 1];
     char ticket[TICKET_TEXT_MAX];
     char user[NAMES_USER_MAX + 1], source[64];
-    bool elsewhere; /* streams go to `to` and not where the control connection went */
+    uint16_t source_port; /* 0: not known */
+    bool elsewhere;       /* streams go to `to` and not where the control connection went */
     struct addr_hostport to;
     struct stream *stream;
     struct jump_conn *conns[STREAM_CONNS];
@@ -83,6 +91,7 @@ struct jump_request {
     uint64_t id;
     char stream_id[2 * TICKET_ID_SIZE + 1];
     const char *ticket, *user, *source;
+    uint16_t source_port;
     uint8_t key[TICKET_KEY_SIZE];
     const struct addr_hostport *to; /* NULL: where the control connection went */
     uint32_t window, patience_ms;
@@ -127,12 +136,27 @@ void jump_conn_close(struct jump_conn *c, uint64_t now);
 /* When it is to be looked at; UINT64_MAX: never. */
 uint64_t jump_conn_due(const struct jump_conn *c);
 
+/* jump_target_open.c */
+/* Begins to get the SSH server that users of this machine reach. */
+void jump_target_open(struct jump *j);
+/* As part of a sentence: "SSH server at 127.0.0.1:22 of the machine". */
+void jump_target_name(const struct jump *j, char *out, size_t size);
+
+/* jump_builtin.c */
+/* Gets the built-in one; why: what the machine's own one came to, for the user who gets neither, or NULL. */
+void jump_builtin_open(struct jump *j, const char *why);
+/* The jump is over: its process ends by itself, and is nobody's. */
+void jump_builtin_leave(struct jump *j);
+
 /* jump_target.c */
-void jump_target_dial(struct jump *j);
+/* It is open (its first bytes may still be on the way to it): waits for the banner. */
+void jump_target_opened(struct jump *j);
 void jump_target_pump(struct jump *j);
 void jump_target_close(struct jump *j);
 /* What answers is no SSH server: gives the jump up with what it said. */
 void jump_target_not_ssh(struct jump *j);
+/* It closed the connection without a word. */
+void jump_target_mute(struct jump *j);
 uint64_t jump_target_due(const struct jump *j);
 
 #endif

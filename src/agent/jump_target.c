@@ -1,12 +1,12 @@
-/* The SSH server's side of a jump: connecting from the user's own loopback address, the banner, and then
- * bytes both ways with half-close. What it sends is read straight into the stream's memory. */
+/* The SSH server's side of a jump: the banner, and then bytes both ways with half-close, over TCP and pipes
+ * alike. What it sends is read straight into the stream's memory. */
 #include "agent/jump.h"
 
-#include "agent/probe.h"
-#include "agent/target.h"
+#include "agent/server.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,9 +25,10 @@ void jump_target_close(struct jump *j)
     struct jump_target *t = &j->target;
     dialer_free(t->dialer);
     t->dialer = NULL;
-    if (t->tcp != NULL)
-        uv_close((uv_handle_t *)t->tcp, on_closed);
-    t->tcp = NULL;
+    if (t->stream != NULL)
+        uv_close((uv_handle_t *)t->stream, on_closed);
+    t->stream = NULL;
+    jump_builtin_leave(j);
 }
 
 static void set_broken(struct jump_target *t)
@@ -50,7 +51,7 @@ static void on_written(uv_write_t *req, int status)
     struct jump *j = req->data;
     struct jump_target *t = &j->target;
     t->writing = false;
-    if (j->over || t->tcp == NULL)
+    if (j->over || t->stream == NULL)
         return;
     if (status < 0)
         set_broken(t);
@@ -73,7 +74,7 @@ static int stage(struct jump *j, const uint8_t *at, size_t n)
     uv_buf_t out = uv_buf_init(t->stage, (unsigned)t->stage_n);
     t->write.data = j;
     t->writing = true;
-    int r = uv_write(&t->write, (uv_stream_t *)t->tcp, &out, 1, on_written);
+    int r = uv_write(&t->write, t->stream, &out, 1, on_written);
     if (r != 0)
         t->writing = false;
     return r;
@@ -86,7 +87,7 @@ static void write_sink(struct jump *j)
     size_t n;
     while (!t->writing && !t->broken && (n = stream_sink_peek(j->stream, &at)) > 0) {
         uv_buf_t out = uv_buf_init((char *)(uintptr_t)at, (unsigned)n);
-        int r = uv_try_write((uv_stream_t *)t->tcp, &out, 1);
+        int r = uv_try_write(t->stream, &out, 1);
         size_t taken = r > 0 ? (size_t)r : 0;
         if (r == UV_EAGAIN || r >= 0)
             r = taken < n ? stage(j, at + taken, n - taken) : 0;
@@ -111,7 +112,7 @@ static void write_eof(struct jump *j)
     if (t->shut || t->writing || !stream_sink_eof(j->stream))
         return;
     t->shut = true;
-    if (!t->broken && uv_shutdown(&t->shutdown, (uv_stream_t *)t->tcp, on_shutdown) != 0)
+    if (!t->broken && uv_shutdown(&t->shutdown, t->stream, on_shutdown) != 0)
         set_broken(t);
     stream_sink_eof_delivered(j->stream);
 }
@@ -133,9 +134,27 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 
 void jump_target_not_ssh(struct jump *j)
 {
-    probe_soon(j->agent->probe);
-    jump_fail(j, "not-ssh", "what answers at %s of the machine is no SSH server: it said \"%s\"",
-              j->agent->opt.ssh, j->target.banner.first);
+    const struct jump_target *t = &j->target;
+    char what[300] = "what answers as the machine's built-in SSH server";
+    server_soon(j->agent->server);
+    if (!t->builtin)
+        snprintf(what, sizeof what, "what answers at %s of the machine", j->agent->opt.ssh);
+    jump_fail(j, "not-ssh",
+              t->read_ended ? "%s said \"%s\" and closed the connection"
+                            : "%s is no SSH server: it said \"%s\"",
+              what, t->banner.first);
+}
+
+void jump_target_mute(struct jump *j)
+{
+    const struct jump_target *t = &j->target;
+    char name[300];
+    server_soon(j->agent->server);
+    jump_target_name(j, name, sizeof name);
+    if (t->child_end[0] != 0)
+        jump_fail(j, "not-ssh", "the %s ended before it said a word: %s", name, t->child_end);
+    else
+        jump_fail(j, "not-ssh", "the %s closed the connection without a word", name);
 }
 
 static void read_end(struct jump *j, int status)
@@ -143,17 +162,16 @@ static void read_end(struct jump *j, int status)
     struct jump_target *t = &j->target;
     if (!t->ready) {
         (void)banner_end(&t->banner);
-        probe_soon(j->agent->probe);
+        uv_read_stop(t->stream);
+        t->reading = false;
+        t->read_ended = true;
         if (t->banner.first[0] != 0)
-            jump_fail(j, "not-ssh", "what answers at %s of the machine said \"%s\" and closed the connection",
-                      j->agent->opt.ssh, t->banner.first);
-        else
-            jump_fail(j, "not-ssh",
-                      "the SSH server at %s of the machine closed the connection without a word",
-                      j->agent->opt.ssh);
+            jump_target_not_ssh(j);
+        else if (t->child == NULL) /* else how it ends is told soon */
+            jump_target_mute(j);
         return;
     }
-    uv_read_stop((uv_stream_t *)t->tcp);
+    uv_read_stop(t->stream);
     t->reading = false;
     t->read_ended = true;
     if (status != UV_EOF)
@@ -182,7 +200,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct jump *j = stream->data;
     struct jump_target *t = &j->target;
-    if (n == 0 || j->over || t->tcp == NULL)
+    if (n == 0 || j->over || t->stream == NULL)
         return;
     if (n ==
         UV_ENOBUFS) { /* no room: jump_turn reads on when there is some, unless memory is what is missing */
@@ -211,17 +229,17 @@ static void set_reading(struct jump *j)
     if (t->read_ended)
         return;
     if (t->reading && room == 0) {
-        uv_read_stop((uv_stream_t *)t->tcp);
+        uv_read_stop(t->stream);
         t->reading = false;
     } else if (!t->reading && room >= STREAM_WINDOW_MIN) {
-        t->reading = uv_read_start((uv_stream_t *)t->tcp, on_alloc, on_read) == 0;
+        t->reading = uv_read_start(t->stream, on_alloc, on_read) == 0;
     }
 }
 
 void jump_target_pump(struct jump *j)
 {
     struct jump_target *t = &j->target;
-    if (t->tcp == NULL)
+    if (!t->open || t->stream == NULL)
         return;
     if (t->ready) {
         write_sink(j);
@@ -232,36 +250,8 @@ void jump_target_pump(struct jump *j)
         stream_reset(j->stream, STREAM_CODE_LOCAL, "the machine's SSH server closed the connection");
 }
 
-/* --- connecting --- */
-
-static void on_dialed(void *arg, int status, uv_tcp_t *tcp, const char *words)
+void jump_target_opened(struct jump *j)
 {
-    struct jump *j = arg;
-    struct jump_target *t = &j->target;
-    dialer_free(t->dialer);
-    t->dialer = NULL;
-    if (status != 0) {
-        probe_soon(j->agent->probe);
-        if (status == UV_ECONNREFUSED)
-            jump_fail(j, target_code(status),
-                      "no SSH server listens at %s of the machine (connection refused)", j->agent->opt.ssh);
-        else
-            jump_fail(j, target_code(status), "the machine's SSH server cannot be reached: %s", words);
-        return;
-    }
-    t->tcp = tcp;
-    tcp->data = j;
-    j->open++;
+    j->target.open = true;
     jump_turn(j);
-}
-
-void jump_target_dial(struct jump *j)
-{
-    struct dialer_config config = {.loop = j->agent->loop, .bind_user = j->user};
-    agent_options_ssh(&j->agent->opt, &config.to);
-    if (dialer_new(&config, on_dialed, j, &j->target.dialer) != 0) {
-        jump_fail(j, "busy", "the machine's agent is out of memory");
-        return;
-    }
-    dialer_next(j->target.dialer);
 }

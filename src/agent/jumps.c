@@ -77,6 +77,7 @@ static const char *read_request(const struct jumps *j, const cJSON *m, struct ju
     r->ticket = json_str(m, "ticket", TICKET_TEXT_MAX - 1);
     r->user = json_str(m, "user", NAMES_USER_MAX);
     r->source = json_str_or(m, "source", sizeof((struct jump *)0)->source - 1, "?");
+    r->source_port = (uint16_t)json_int_or(m, "source_port", 1, UINT16_MAX, 0);
     if (r->ticket == NULL || ticket_stream(r->ticket, r->stream_id, sizeof r->stream_id) != 0)
         return "the hub sent a ticket that is none";
     if (key == NULL || crypto_hex_decode(key, strlen(key), r->key, sizeof r->key) != TICKET_KEY_SIZE)

@@ -3,11 +3,9 @@
 
 #include "agent/agent.h"
 #include "agent/banner.h"
-#include "agent/control.h"
 #include "agent/dialer.h"
 #include "agent/listen.h"
 #include "agent/target.h"
-#include "agent/uplink.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include <errno.h>
@@ -21,6 +19,8 @@
 
 struct probe {
     struct agent *agent;
+    probe_changed_fn *changed;
+    void *arg;
     uv_timer_t look, deadline;
     struct dialer *dialer;
     uv_tcp_t *tcp;
@@ -28,26 +28,30 @@ struct probe {
     struct hostkeys_scan *scan;
     struct hostkeys keys;
     const char *state; /* NULL: not known yet */
-    bool ready, soon;
+    bool runs, ready, soon;
+    bool untold;                /* the server answers; its keys are awaited before that is told */
     struct sockaddr_storage at; /* family 0: not known */
     uint64_t probed_at, keys_at;
     unsigned open;
     char chunk[512];
 };
 
-static void begin(struct probe *p);
-
 bool probe_ready(const struct probe *p)
 {
     return p->ready;
 }
 
-const char *probe_ssh(const struct probe *p)
+bool probe_runs(const struct probe *p)
 {
-    return strcmp(probe_ssh_state(p), "refused") == 0 ? "none" : "openssh";
+    return p->runs;
 }
 
-const char *probe_ssh_state(const struct probe *p)
+bool probe_is_local(const struct probe *p)
+{
+    return p->at.ss_family != 0 && listen_is_local((const struct sockaddr *)&p->at);
+}
+
+const char *probe_state(const struct probe *p)
 {
     return p->state != NULL ? p->state : "timeout";
 }
@@ -59,11 +63,9 @@ const struct hostkeys *probe_hostkeys(const struct probe *p)
 
 static void tell(struct probe *p)
 {
-    bool first = !p->ready;
     p->ready = true;
-    if (first)
-        uplink_probed(p->agent->uplink);
-    control_send_state(p->agent);
+    p->untold = false;
+    p->changed(p->arg);
 }
 
 /* --- host keys --- */
@@ -77,13 +79,8 @@ static void on_keys(void *arg, struct hostkeys *keys)
     p->keys = *keys;
     if (!same)
         log_info("host keys of the SSH server: %u (from %s)", keys->n, keys->from);
-    if (!same || !p->ready)
+    if (!same || !p->ready || p->untold)
         tell(p);
-}
-
-static bool is_local(const struct probe *p)
-{
-    return p->at.ss_family != 0 && listen_is_local((const struct sockaddr *)&p->at);
 }
 
 static void read_keys(struct probe *p)
@@ -93,7 +90,7 @@ static void read_keys(struct probe *p)
         return;
     agent_options_ssh(&p->agent->opt, &target);
     p->keys_at = clock_now_ms();
-    (void)hostkeys_scan(p->agent->loop, &target, is_local(p), on_keys, p, &p->scan);
+    (void)hostkeys_scan(p->agent->loop, &target, probe_is_local(p), on_keys, p, &p->scan);
 }
 
 /* --- one probe --- */
@@ -123,7 +120,8 @@ static void found(struct probe *p, const char *state, const char *words)
     p->state = state;
     if (changed && strcmp(state, "ok") == 0)
         read_keys(p);
-    if (changed && (p->ready || p->scan == NULL))
+    p->untold = changed && strcmp(state, "ok") == 0 && p->scan != NULL;
+    if (changed && !p->untold)
         tell(p);
 }
 
@@ -197,7 +195,7 @@ static void on_look(uv_timer_t *timer)
     if (p->dialer != NULL || p->tcp != NULL)
         return;
     bool ok = p->state != NULL && strcmp(p->state, "ok") == 0;
-    int listening = is_local(p) ? listen_check((const struct sockaddr *)&p->at) : -ENOENT;
+    int listening = probe_is_local(p) ? listen_check((const struct sockaddr *)&p->at) : -ENOENT;
     if (listening == 0) {
         p->soon = false;
         found(p, "refused", "nothing listens there");
@@ -214,30 +212,35 @@ void probe_soon(struct probe *p)
     p->soon = true;
 }
 
-void probe_restart(struct probe *p)
+void probe_stop(struct probe *p)
 {
     probe_drop(p);
     hostkeys_cancel(p->scan);
     p->scan = NULL;
-    hostkeys_release(&p->keys); /* they are another server's */
+    hostkeys_release(&p->keys);
     p->keys.from = "none";
     p->state = NULL;
+    p->runs = p->ready = p->untold = false;
     memset(&p->at, 0, sizeof p->at);
-    begin(p);
+    uv_timer_stop(&p->look);
 }
 
 void probe_start(struct probe *p)
 {
+    probe_stop(p); /* what is known may be another server's */
+    p->runs = true;
     uv_timer_start(&p->look, on_look, LOOK_MS, LOOK_MS);
     begin(p);
 }
 
-int probe_new(struct agent *a, struct probe **ret_p)
+int probe_new(struct agent *a, probe_changed_fn *changed, void *arg, struct probe **ret_p)
 {
     struct probe *p = calloc(1, sizeof *p);
     if (p == NULL)
         return -ENOMEM;
     p->agent = a;
+    p->changed = changed;
+    p->arg = arg;
     p->keys.from = "none";
     uv_timer_init(a->loop, &p->look);
     uv_timer_init(a->loop, &p->deadline);

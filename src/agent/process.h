@@ -2,6 +2,7 @@
 #ifndef MULTISSH_AGENT_PROCESS_H
 #define MULTISSH_AGENT_PROCESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Prepares the process: broken pipes are errors and no signals, files are made private, and as many
@@ -15,5 +16,18 @@ int process_lock(const char *path, int *ret_fd, long *ret_pid);
 
 /* The folder for the agent's state when none is given. Returns 0 or -ENAMETOOLONG, -ENOENT (no home). */
 int process_state_dir(char *out, size_t size);
+
+/* A child that works for users gets the file mode mask and the limit of descriptors that this process was
+ * started with, and not those that process_prepare has set: the first from within these two calls … */
+void process_child_begin(void);
+void process_child_end(void);
+/* … the second as soon as it runs. */
+void process_child_limits(long pid);
+
+/* May the account that this process runs as have a shell? Then "" is in out, else the account's name. */
+bool process_has_shell(char *out, size_t size);
+
+/* Is path a socket that this process may connect to? */
+bool process_socket_usable(const char *path);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,12 +12,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define PRIVATE_MASK 077
+
+static struct {
+    mode_t mask;
+    struct rlimit files;
+    bool files_known;
+} given = {.mask = 022}; /* what this process was started with */
+
 void process_prepare(void)
 {
     struct rlimit files;
     signal(SIGPIPE, SIG_IGN);
-    umask(077);
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+    given.mask = umask(PRIVATE_MASK);
+    given.files_known = getrlimit(RLIMIT_NOFILE, &given.files) == 0;
+    files = given.files;
+    if (given.files_known && files.rlim_cur < files.rlim_max) {
         files.rlim_cur = files.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &files); /* no harm when it fails */
     }
@@ -61,4 +72,40 @@ int process_state_dir(char *out, size_t size)
     else
         return -ENOENT;
     return n >= 0 && (size_t)n < size ? 0 : -ENAMETOOLONG;
+}
+
+void process_child_begin(void)
+{
+    (void)umask(given.mask);
+}
+
+void process_child_end(void)
+{
+    (void)umask(PRIVATE_MASK);
+}
+
+void process_child_limits(long pid)
+{
+    if (given.files_known)
+        (void)prlimit((pid_t)pid, RLIMIT_NOFILE, &given.files, NULL); /* no harm when it fails */
+}
+
+bool process_has_shell(char *out, size_t size)
+{
+    struct passwd entry, *found = NULL;
+    char text[4096];
+    out[0] = 0;
+    if (geteuid() == 0 || getpwuid_r(geteuid(), &entry, text, sizeof text, &found) != 0 || found == NULL)
+        return true;
+    const char *slash = strrchr(found->pw_shell, '/'), *shell = slash != NULL ? slash + 1 : found->pw_shell;
+    if (strcmp(shell, "nologin") != 0 && strcmp(shell, "false") != 0)
+        return true;
+    snprintf(out, size, "%s", found->pw_name);
+    return false;
+}
+
+bool process_socket_usable(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISSOCK(st.st_mode) && access(path, W_OK) == 0;
 }

@@ -6,7 +6,7 @@
 #include "agent/dialer.h"
 #include "agent/jumps.h"
 #include "agent/lines.h"
-#include "agent/probe.h"
+#include "agent/server.h"
 #include "agent/tls_pipe.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -18,7 +18,7 @@
 
 #define HANDSHAKE_MS 10000
 #define HELLO_MS 20000          /* for the hub's first answer */
-#define PROBE_WAIT_MS 2000      /* hello waits so long for what the first probe finds */
+#define PROBE_WAIT_MS 2000      /* hello waits so long for what is found of the SSH server */
 #define SETTLED_MS 30000        /* a connection that lasted so long ends a row of failures */
 #define REMIND_MS 600000        /* the same line is not logged again before */
 #define PLAIN_MAX (160u * 1024) /* lines read and not yet acted on: one read, one record and one line fit */
@@ -153,7 +153,7 @@ static void send_hello(struct uplink *u)
     uint64_t up = clock_now_ms() - u->started;
     if (u->state != UPLINK_HELLO || u->hello_sent)
         return;
-    if (!probe_ready(u->agent->probe) && up < PROBE_WAIT_MS) {
+    if (!server_ready(u->agent->server) && up < PROBE_WAIT_MS) {
         arm(u, PROBE_WAIT_MS - up);
         return;
     }

@@ -175,6 +175,7 @@ static int print_json(struct machine *m, void *arg)
     add_text(o, "ssh", m->ssh);
     add_text(o, "ssh_state", m->ssh_state);
     add_text(o, "ssh_target", m->ssh_target);
+    add_text(o, "ssh_reason", m->ssh_reason);
     add_text(o, "os", m->os);
     add_text(o, "arch", m->arch);
     add_text(o, "version", m->version);

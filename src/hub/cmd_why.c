@@ -9,15 +9,13 @@ static bool is_published(const struct machine *m)
     return strncmp(m->holder, "user:", 5) == 0;
 }
 
-static void say_ssh(struct cmd *c, const struct machine *m)
+static void say_own_server(struct cmd *c, const struct machine *m)
 {
     const char *at = m->ssh_target[0] == '\0' ? "its SSH port" : m->ssh_target;
     if (strcmp(m->ssh, "none") == 0)
         cmd_out(c, "It has no SSH server: install one (apt install openssh-server), or tell its agent where "
                    "one is (multissh-agent "
                    "--ssh ADDR:PORT).\n");
-    else if (strcmp(m->ssh, "built-in") == 0)
-        cmd_out(c, "Its SSH server is the agent's own.\n");
     else if (strcmp(m->ssh_state, "ok") == 0)
         cmd_out(c, "Its SSH server (%s) answers.\n", at);
     else if (strcmp(m->ssh_state, "refused") == 0)
@@ -40,17 +38,33 @@ static void say_ssh(struct cmd *c, const struct machine *m)
         cmd_out(c, "Its agent has not said yet how its SSH server is.\n");
 }
 
+static void say_ssh(struct cmd *c, const struct machine *m)
+{
+    if (strcmp(m->ssh, "built-in") == 0)
+        cmd_out(c, "Its SSH server is the agent's own (multissh-sshd), for no other one runs there or is "
+                   "wanted (ssh-mode).\n");
+    else
+        say_own_server(c, m);
+    if (m->ssh_reason[0] != '\0')
+        cmd_out(c, "The agent's own SSH server (multissh-sshd) cannot be had: %s.\n", m->ssh_reason);
+}
+
 static void say_host_keys(struct cmd *c, const struct machine *m)
 {
-    if (m->n_host_keys == 0)
+    const char *how = "asked by its agent of its SSH server (ssh-keyscan)";
+    if (strcmp(m->host_keys_from, "files") == 0)
+        how = "read by its agent from /etc/ssh";
+    else if (strcmp(m->host_keys_from, "built-in") == 0)
+        how = "asked by its agent of multissh-sshd";
+    if (m->n_host_keys > 0)
+        cmd_out(c, "%u host key%s known, %s.\n", m->n_host_keys, m->n_host_keys == 1 ? " is" : "s are", how);
+    else if (strcmp(m->ssh, "built-in") == 0)
+        cmd_out(c, "Its agent could not learn its host key (the service does not tell it: systemctl status "
+                   "multissh-sshd-key.socket), so ssh asks about it at the first login.\n");
+    else if (strcmp(m->ssh, "none") != 0)
         cmd_out(c, "Its agent could not learn its host keys (ssh-keyscan is not installed there, and "
                    "/etc/ssh/*.pub is not to be read), so "
                    "ssh asks about them at the first login.\n");
-    else
-        cmd_out(c, "%u host key%s known, %s.\n", m->n_host_keys, m->n_host_keys == 1 ? " is" : "s are",
-                strcmp(m->host_keys_from, "files") == 0
-                    ? "read by its agent from /etc/ssh"
-                    : "asked by its agent of its SSH server (ssh-keyscan)");
 }
 
 static void say_online(struct cmd *c, const struct machine *m)

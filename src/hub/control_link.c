@@ -28,6 +28,8 @@ static int link_dial(struct link *l, const struct link_dial *d)
     (void)json_add_str(m, "key", key);
     (void)json_add_str(m, "user", d->user);
     (void)json_add_str(m, "source", d->source);
+    if (d->source_port != 0)
+        (void)json_add_int(m, "source_port", d->source_port);
     (void)json_add_int(m, "window", d->window);
     (void)json_add_int(m, "patience_ms", d->patience_ms);
     rc = control_io_send(c, m);

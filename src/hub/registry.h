@@ -32,6 +32,7 @@ struct machine {
     char reason[160]; /* offline: why ("keepalive lost") */
     char source[64];  /* where the link comes from */
     char os[32], arch[32], version[32], ssh[16], ssh_state[16], ssh_target[80], host_keys_from[16];
+    char ssh_reason[301];
     char *host_keys[8]; /* "type base64"; heap */
     unsigned n_host_keys;
     char *labels;              /* JSON object of strings, compact; NULL = none */

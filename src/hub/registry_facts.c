@@ -34,6 +34,7 @@ static const struct field fields[] = {
     {"ssh", FORM_WORD, 15, KEPT(ssh)},
     {"ssh_state", FORM_WORD, 15, KEPT(ssh_state)},
     {"ssh_target", FORM_ADDR, 79, KEPT(ssh_target)},
+    {"ssh_reason", FORM_TEXT, 300, KEPT(ssh_reason)},
     {"host_keys_from", FORM_WORD, 15, KEPT(host_keys_from)},
     {"machine_id", FORM_ID, 64, SIZE_MAX},
     {"boot_id", FORM_ID, 39, SIZE_MAX},

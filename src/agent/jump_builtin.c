@@ -1,0 +1,207 @@
+/* The built-in SSH server for one jump: a connection to its service, which is told where the user comes from in
+ * a line of the PROXY protocol, or a process of its own that gets one end of a socket pair as descriptor 0. */
+#include "agent/jump.h"
+
+#include "agent/builtin.h"
+#include "agent/process.h"
+#include "agent/server.h"
+#include "agent/target.h"
+#include "base/log.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Processes that end beside those of the sessions-max sessions: a session's has some seconds for that. */
+#define ENDING_MAX 64
+#define PROXY_LINE_MAX 108 /* with the NUL: version 1 of the protocol */
+
+/* On the heap until its process has ended, which may be after the jump. */
+struct jump_child {
+    uv_process_t process;
+    struct agent *agent;
+    struct jump *jump; /* NULL: over */
+    uv_pid_t pid;
+};
+
+static void refuse(struct jump *j, const char *code, const char *why, const char *words)
+{
+    server_soon(j->agent->server);
+    if (why != NULL)
+        jump_fail(j, code, "%s, and the built-in SSH server cannot be had: %s", why, words);
+    else
+        jump_fail(j, code, "the machine's built-in SSH server cannot be had: %s", words);
+}
+
+static uv_pipe_t *new_pipe(struct jump *j)
+{
+    uv_pipe_t *pipe = calloc(1, sizeof *pipe);
+    if (pipe == NULL)
+        return NULL;
+    (void)uv_pipe_init(j->agent->loop, pipe, 0);
+    pipe->data = j;
+    j->target.stream = (uv_stream_t *)pipe;
+    j->target.builtin = true;
+    j->open++;
+    return pipe;
+}
+
+/* The user's address, when the hub named one. */
+static bool source_is_ip(const struct jump *j, bool *ret_v6)
+{
+    struct sockaddr_storage at;
+    *ret_v6 = uv_ip6_addr(j->source, 0, (struct sockaddr_in6 *)(void *)&at) == 0;
+    return (*ret_v6 && strchr(j->source, '%') == NULL) ||
+           uv_ip4_addr(j->source, 0, (struct sockaddr_in *)(void *)&at) == 0;
+}
+
+/* --- a process of its own --- */
+
+static void on_child_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void on_process_end(uv_process_t *process, int64_t status, int signal_number)
+{
+    struct jump_child *c = process->data;
+    struct jump *j = c->jump;
+    char how[80];
+    if (signal_number != 0)
+        snprintf(how, sizeof how, "signal %d", signal_number);
+    else
+        snprintf(how, sizeof how, "exit status %d", (int)status);
+    c->agent->children--;
+    log_at(signal_number != 0 || (status != 0 && j != NULL && !j->target.ready) ? LOG_LEVEL_WARN
+                                                                                : LOG_LEVEL_DEBUG,
+           "multissh-sshd (%d) has ended: %s", (int)c->pid, how);
+    if (j != NULL) {
+        snprintf(j->target.child_end, sizeof j->target.child_end, "%s", how);
+        j->target.child = NULL;
+    }
+    uv_close((uv_handle_t *)process, on_child_closed);
+    if (j != NULL && !j->over && !j->target.ready && j->target.read_ended && j->target.banner.first[0] == 0)
+        jump_target_mute(j);
+}
+
+void jump_builtin_leave(struct jump *j)
+{
+    if (j->target.child != NULL)
+        j->target.child->jump = NULL;
+    j->target.child = NULL;
+}
+
+static int spawn(struct jump *j, uv_pipe_t *pipe, char *program, char *state)
+{
+    char inetd[] = "--inetd", state_flag[] = "--state", peer_flag[] = "--peer", peer[sizeof j->source + 10];
+    struct addr_hostport from = {.port = j->source_port};
+    char *args[] = {program, inetd, state_flag, state, NULL, NULL, NULL};
+    struct jump_child *c = calloc(1, sizeof *c);
+    bool v6;
+    if (c == NULL)
+        return UV_ENOMEM;
+    snprintf(from.host, sizeof from.host, "%s", j->source);
+    addr_format(&from, 0, peer, sizeof peer);
+    if (source_is_ip(j, &v6)) {
+        args[4] = peer_flag;
+        args[5] = peer;
+    }
+    uv_stdio_container_t stdio[] = {
+        {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)pipe},
+        {.flags = UV_IGNORE},
+        {.flags = UV_INHERIT_FD, .data.fd = 2},
+    };
+    uv_process_options_t options = {.exit_cb = on_process_end,
+                                    .file = program,
+                                    .args = args,
+                                    .stdio = stdio,
+                                    .stdio_count = 3,
+                                    .flags = UV_PROCESS_DETACHED | UV_PROCESS_WINDOWS_HIDE};
+    c->agent = j->agent;
+    c->process.data = c;
+    process_child_begin();
+    int r = uv_spawn(j->agent->loop, &c->process, &options);
+    process_child_end();
+    if (r != 0) {
+        uv_close((uv_handle_t *)&c->process, on_child_closed);
+        return r;
+    }
+    uv_unref((uv_handle_t *)&c->process); /* the agent's end waits for no session */
+    c->pid = uv_process_get_pid(&c->process);
+    process_child_limits(c->pid);
+    c->jump = j;
+    j->target.child = c;
+    j->agent->children++;
+    log_debug("%s from %s: multissh-sshd (%d) is started", j->user, j->source, (int)c->pid);
+    return 0;
+}
+
+static void start_program(struct jump *j, const char *why)
+{
+    char program[FS_PATH_MAX], state[FS_PATH_MAX], words[BUILTIN_WORDS_MAX];
+    uv_pipe_t *pipe = NULL;
+    if (j->agent->children >= j->agent->opt.sessions_max + ENDING_MAX) {
+        refuse(j, "busy", why, "too many of its processes run (sessions-max)");
+        return;
+    }
+    if (builtin_useless(words)) {
+        refuse(j, "other", why, words);
+        return;
+    }
+    int r = builtin_program(server_builtin(j->agent->server), program, state);
+    if (r == 0)
+        r = (pipe = new_pipe(j)) != NULL ? 0 : UV_ENOMEM;
+    if (r == 0)
+        r = spawn(j, pipe, program, state);
+    if (r == 0)
+        jump_target_opened(j);
+    else
+        refuse(j, strcmp(target_code(r), "busy") == 0 ? "busy" : "other", why,
+               r == UV_ENOENT ? "its program, multissh-sshd, is not installed" : uv_strerror(r));
+}
+
+/* --- its service --- */
+
+static int proxy_line(const struct jump *j, char out[PROXY_LINE_MAX])
+{
+    bool v6;
+    if (!source_is_ip(j, &v6))
+        return snprintf(out, PROXY_LINE_MAX, "PROXY UNKNOWN\r\n");
+    return snprintf(out, PROXY_LINE_MAX, "PROXY %s %.45s %s %u %d\r\n", v6 ? "TCP6" : "TCP4", j->source,
+                    v6 ? "::1" : "127.0.0.1", j->source_port, AGENT_OPTIONS_SSH_PORT);
+}
+
+static void on_connected(uv_connect_t *req, int status)
+{
+    struct jump *j = req->data;
+    char line[PROXY_LINE_MAX], words[BUILTIN_WORDS_MAX];
+    if (status == UV_ECANCELED || j->over)
+        return;
+    if (status == 0) {
+        int n = proxy_line(j, line);
+        uv_buf_t out = uv_buf_init(line, (unsigned)n);
+        int r = uv_try_write(j->target.stream, &out, 1);
+        status = r == n ? 0 : r < 0 ? r : UV_EIO; /* a socket that is new has room for a line */
+    }
+    if (status == 0) {
+        jump_target_opened(j);
+        return;
+    }
+    snprintf(words, sizeof words, "%.100s: %s", j->agent->opt.sshd_socket, uv_strerror(status));
+    refuse(j, strcmp(target_code(status), "busy") == 0 ? "busy" : "other", NULL, words);
+}
+
+void jump_builtin_open(struct jump *j, const char *why)
+{
+    const char *socket = builtin_socket(server_builtin(j->agent->server));
+    if (socket == NULL) {
+        start_program(j, why);
+        return;
+    }
+    uv_pipe_t *pipe = new_pipe(j);
+    if (pipe == NULL) {
+        refuse(j, "busy", why, "the machine's agent is out of memory");
+        return;
+    }
+    j->target.connect.data = j;
+    uv_pipe_connect(&j->target.connect, pipe, socket, on_connected);
+}

@@ -1,0 +1,57 @@
+/* How the SSH server's side of a jump comes to be: dialled from the user's own loopback address where the
+ * machine has a server of its own, else the built-in one. */
+#include "agent/jump.h"
+
+#include "agent/server.h"
+#include "agent/target.h"
+#include <stdio.h>
+
+void jump_target_name(const struct jump *j, char *out, size_t size)
+{
+    if (j->target.builtin)
+        snprintf(out, size, "built-in SSH server of the machine");
+    else
+        snprintf(out, size, "SSH server at %s of the machine", j->agent->opt.ssh);
+}
+
+static void on_dialed(void *arg, int status, uv_tcp_t *tcp, const char *words)
+{
+    struct jump *j = arg;
+    struct jump_target *t = &j->target;
+    char why[300];
+    bool stand_in = status == UV_ECONNREFUSED && server_stands_in(j->agent->server, dialer_peer(t->dialer));
+    dialer_free(t->dialer);
+    t->dialer = NULL;
+    if (status == 0) {
+        t->stream = (uv_stream_t *)tcp;
+        tcp->data = j;
+        j->open++;
+        jump_target_opened(j);
+        return;
+    }
+    server_soon(j->agent->server);
+    if (status == UV_ECONNREFUSED)
+        snprintf(why, sizeof why, "no SSH server listens at %s of the machine (connection refused)",
+                 j->agent->opt.ssh);
+    else
+        snprintf(why, sizeof why, "the machine's SSH server cannot be reached: %s", words);
+    if (stand_in)
+        jump_builtin_open(j, why);
+    else
+        jump_fail(j, target_code(status), "%s", why);
+}
+
+void jump_target_open(struct jump *j)
+{
+    struct dialer_config config = {.loop = j->agent->loop, .bind_user = j->user};
+    if (server_is_builtin(j->agent->server)) {
+        jump_builtin_open(j, NULL);
+        return;
+    }
+    agent_options_ssh(&j->agent->opt, &config.to);
+    if (dialer_new(&config, on_dialed, j, &j->target.dialer) != 0) {
+        jump_fail(j, "busy", "the machine's agent is out of memory");
+        return;
+    }
+    dialer_next(j->target.dialer);
+}
