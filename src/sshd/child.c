@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 /* The SFTP server and its client have more on the way than a pipe holds by itself. */
@@ -37,23 +38,27 @@ int child_start(const struct child_spec *spec, pid_t *ret_pid, struct child_pipe
 {
     int ends[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
     int size = spec->kind == CHILD_SFTP ? SFTP_PIPE_SIZE : 0;
+    sigset_t all, before;
     int r = 0;
     pid_t pid;
     for (int i = 0; r == 0 && spec->pty == NULL && i < 3; i++)
         r = make_pipe(i == 0 ? 1 : 0, i < 2 ? size : 0, ends[i]);
     if (r < 0)
         goto out;
+    /* Until the child has its own, a signal to it would run the parent's handlers. */
+    sigfillset(&all);
+    (void)sigprocmask(SIG_SETMASK, &all, &before);
     pid = fork();
-    if (pid < 0) {
-        r = -errno;
-        goto out;
-    }
+    r = pid < 0 ? -errno : 0;
     if (pid == 0) {
         const int slave = spec->pty != NULL ? spec->pty->slave : -1;
         const int fds[3] = {slave >= 0 ? slave : ends[0][THEIR_END], slave >= 0 ? slave : ends[1][THEIR_END],
                             slave >= 0 ? slave : ends[2][THEIR_END]};
         child_exec(spec, fds);
     }
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    if (r < 0)
+        goto out;
     *ret_pid = pid;
     *ret_pipes =
         (struct child_pipes){.in = ends[0][OUR_END], .out = ends[1][OUR_END], .err = ends[2][OUR_END]};

@@ -42,7 +42,7 @@ struct child_pipes {
 int child_start(const struct child_spec *spec, pid_t *ret_pid, struct child_pipes *ret_pipes);
 void child_pipes_release(struct child_pipes *pipes);
 
-/* In the child: becomes what spec says, with fds as 0, 1 and 2 (above 2, and closed then). Never returns. */
+/* In the child, with every signal blocked: becomes what spec says, with fds as 0, 1 and 2 (above 2, and closed then). Never returns. */
 _Noreturn void child_exec(const struct child_spec *spec, const int fds[3]);
 
 #endif

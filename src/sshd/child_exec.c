@@ -169,8 +169,8 @@ _Noreturn void child_exec(const struct child_spec *spec, const int fds[3])
 {
     static const char only[] = "This service allows sftp connections only.\n";
     int r;
+    (void)setsid(); /* before a signal can end it: who hangs up on it does so to its group */
     reset_signals();
-    (void)setsid();
     if (spec->pty != NULL)
         (void)pty_control(spec->pty->slave); /* without one there is no job control, and the shell says so */
     r = take_descriptors(spec, fds);

@@ -68,21 +68,25 @@ _Noreturn static void serve(const struct account *account, helper_fn *fn, void *
 int helper_start(const struct account *account, helper_fn *fn, void *arg, pid_t *ret_pid, int *ret_fd)
 {
     int pair[2] = {-1, -1};
+    sigset_t all, before;
     int r = 0;
-    pid_t pid = -1;
+    pid_t pid;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
         return -errno;
     if (fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0) {
         r = -errno;
         goto out;
     }
+    /* Until the child has its own, a signal to it would run the parent's handlers. */
+    sigfillset(&all);
+    (void)sigprocmask(SIG_SETMASK, &all, &before);
     pid = fork();
-    if (pid < 0) {
-        r = -errno;
-        goto out;
-    }
     if (pid == 0)
         serve(account, fn, arg, pair[1]);
+    r = pid < 0 ? -errno : 0;
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    if (r < 0)
+        goto out;
     *ret_pid = pid;
     *ret_fd = pair[0];
 out:
@@ -147,12 +151,12 @@ long helper_take(int fd, void *out, size_t size, int *ret_passed)
     if (n < 0)
         return errno == ECONNRESET ? -EPIPE : -errno;
     *ret_passed = passed_with(&message);
-    if (n > 0 && (message.msg_flags & MSG_TRUNC) == 0)
+    if (n > 0 && (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0)
         return (long)n;
     if (*ret_passed >= 0)
         (void)close(*ret_passed);
     *ret_passed = -1;
-    return n == 0 ? -EPIPE : -EMSGSIZE;
+    return n == 0 ? -EPIPE : (message.msg_flags & MSG_CTRUNC) != 0 ? -EMFILE : -EMSGSIZE;
 }
 
 /* Waits until fd has something to read, the end included. Returns 0, -ETIMEDOUT or another negative errno. */

@@ -19,7 +19,7 @@ int helper_start(const struct account *account, helper_fn *fn, void *arg, pid_t 
 /* In the child: one packet of n bytes, with a descriptor or -1. Returns 0 or a negative errno value. */
 int helper_say(int fd, const void *data, size_t n, int passed);
 /* In the monitor, when fd can be read: one packet of at most size bytes, with the descriptor that came with it
- * (close-on-exec, the caller's) or -1. Returns its length, -EAGAIN, -EPIPE (it ended), -EMSGSIZE or another
+ * (close-on-exec, the caller's) or -1. Returns its length, -EAGAIN, -EPIPE (it ended), -EMSGSIZE, -EMFILE (there was no room for the descriptor) or another
  * negative errno value. The caller reaps. */
 long helper_take(int fd, void *out, size_t size, int *ret_passed);
 /* In the monitor, from a helper that is asked and awaited: one packet of at most size bytes within timeout_ms.

@@ -1,0 +1,199 @@
+/* What a child is started as: what was asked for, what the key and the settings make of it, its environment. */
+#include "sshd/monitor_private.h"
+
+#include "base/log.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TERM_MAX 255u
+#define STRING_MAX 131071u  /* of one argument or variable: the kernel's (execve(2), MAX_ARG_STRLEN) */
+#define LEFT_OVER_MAX 1000u /* children whose channel is closed and that go on by themselves */
+#define INTERNAL_SFTP "internal-sftp"
+
+/* --- variables --- */
+
+static void drop_env(struct monitor_env *env)
+{
+    child_env_release(&env->vars);
+    *env = (struct monitor_env){0};
+}
+
+static void take_variable(struct monitor *m, const char *name, const char *value)
+{
+    struct monitor_env *env = &m->env;
+    size_t n = strlen(name) + strlen(value) + 2;
+    if (!child_env_accepts(m->options->accept_env, name)) {
+        log_debug("the variable %s is not accepted", name);
+        return;
+    }
+    if (env->vars.n >= HOST_ENV_MAX)
+        env->refused = "too many environment variables came with this session";
+    else if (n > STRING_MAX || n > HOST_ENV_BYTES - env->bytes)
+        env->refused = "the environment variables that came with this session are too long";
+    else if (child_env_set(&env->vars, name, value) < 0)
+        env->refused = "out of memory";
+    else
+        env->bytes += n;
+}
+
+void monitor_start_env(struct monitor *m, struct wire_in *in)
+{
+    char *name = wire_text(in, WIRE_MAX);
+    char *value = wire_text(in, WIRE_MAX);
+    if (wire_done(in)) {
+        if (m->env.used && m->env.id != in->id)
+            monitor_misbehaved(in, "sent variables of two sessions at once");
+        m->env.used = true;
+        m->env.id = in->id;
+        take_variable(m, name, value);
+    }
+    free(name);
+    free(value);
+}
+
+void monitor_start_release(struct monitor *m)
+{
+    drop_env(&m->env);
+}
+
+/* --- the request --- */
+
+int monitor_start_read(struct monitor *m, struct wire_in *in, struct monitor_start *ret_start)
+{
+    struct monitor_start s = {.id = in->id};
+    uint32_t kind = wire_number(in);
+    s.pty = wire_number(in) != 0;
+    s.term = wire_text(in, WIRE_MAX);
+    s.size.columns = wire_number(in);
+    s.size.rows = wire_number(in);
+    s.size.width = wire_number(in);
+    s.size.height = wire_number(in);
+    s.command = wire_text(in, WIRE_MAX);
+    s.kind = (enum host_start_kind)kind;
+    if (wire_done(in) && kind != HOST_SHELL && kind != HOST_EXEC && kind != HOST_SFTP)
+        monitor_misbehaved(in, "asked for a session of a kind that there is not");
+    else if (wire_done(in) && monitor_children_known(m, in->id))
+        monitor_misbehaved(in, "used the number of a session twice");
+    else if (wire_done(in) && m->env.used && m->env.id != in->id)
+        monitor_misbehaved(in, "sent variables of one session and started another");
+    if (!wire_done(in)) {
+        free(s.term);
+        free(s.command);
+        return -EPROTO;
+    }
+    *ret_start = s;
+    return 0;
+}
+
+const char *monitor_start_refusal(const struct monitor *m, const struct monitor_start *start,
+                                  struct errmsg *err)
+{
+    size_t all, command = strlen(start->command);
+    size_t open = monitor_children_open(m, &all);
+    if (start->pty && (monitor_login_rights(m) & HOST_RIGHT_PTY) == 0)
+        return "there is no terminal for this login";
+    if (start->kind == HOST_SFTP && !m->options->sftp)
+        return "there is no sftp here: it is switched off (sftp = no)";
+    if (start->kind == HOST_SFTP && m->program < 0)
+        return "there is no sftp now: this server cannot start its own program";
+    if (open >= m->options->sessions_max || all >= m->options->sessions_max + LEFT_OVER_MAX) {
+        (void)errmsg_set(err, -EMFILE, "too many sessions on this connection: there may be %u (sessions-max)",
+                         (unsigned)m->options->sessions_max);
+        return err->text;
+    }
+    if (command > HOST_COMMAND_MAX) {
+        (void)errmsg_set(err, -E2BIG, "the command is too long: it has %zu bytes, and there may be %u",
+                         command, HOST_COMMAND_MAX);
+        return err->text;
+    }
+    if (strlen(start->term) > TERM_MAX)
+        return "the name of the terminal's type is too long";
+    return m->env.refused;
+}
+
+/* A key's command="internal-sftp …" is OpenSSH's way to say that it may do sftp alone. */
+static bool internal_sftp(const char *command)
+{
+    size_t n = sizeof INTERNAL_SFTP - 1;
+    return strncmp(command, INTERNAL_SFTP, n) == 0 && strchr(" \t", command[n]) != NULL;
+}
+
+/* Its arguments: -R alone can be honoured, what only concerns the log is passed over, and everything else may
+ * be a restriction that would be lost. */
+static bool sftp_arguments(const char *command, bool *ret_read_only)
+{
+    const char *at = command + sizeof INTERNAL_SFTP - 1;
+    char word[16];
+    bool value = false;
+    *ret_read_only = false;
+    for (;;) {
+        at += strspn(at, " \t");
+        size_t n = strcspn(at, " \t");
+        if (n == 0)
+            return !value;
+        if (n >= sizeof word)
+            return false;
+        memcpy(word, at, n);
+        word[n] = '\0';
+        at += n;
+        if (value)
+            value = false;
+        else if (strcmp(word, "-R") == 0)
+            *ret_read_only = true;
+        else if (strcmp(word, "-l") == 0 || strcmp(word, "-f") == 0)
+            value = true;
+        else if (strcmp(word, "-e") != 0)
+            return false;
+    }
+}
+
+const char *monitor_start_choose(const struct monitor *m, const struct monitor_start *start,
+                                 struct child_spec *spec, const char **ret_original)
+{
+    const char *forced = m->login.rights.command;
+    spec->read_only = false;
+    spec->command = forced != NULL ? forced : start->command;
+    *ret_original = NULL;
+    if (forced != NULL && start->kind != HOST_SHELL)
+        *ret_original = start->kind == HOST_SFTP ? INTERNAL_SFTP : start->command;
+    if (forced != NULL && internal_sftp(forced)) {
+        if (!sftp_arguments(forced, &spec->read_only))
+            return "this key's command is an internal-sftp with arguments that this server does not know";
+        spec->kind = start->kind == HOST_SFTP ? CHILD_SFTP : CHILD_SFTP_ONLY;
+    } else if (forced != NULL) {
+        spec->kind = CHILD_COMMAND;
+    } else {
+        spec->kind = start->kind == HOST_SFTP   ? CHILD_SFTP
+                     : start->kind == HOST_EXEC ? CHILD_COMMAND
+                                                : CHILD_SHELL;
+    }
+    spec->system_rc = m->options->user_rc;
+    spec->user_rc = m->options->user_rc && !m->login.rights.no_user_rc && start->kind != HOST_SFTP;
+    return NULL;
+}
+
+int monitor_start_environment(struct monitor *m, const struct monitor_start *start, const char *tty,
+                              const char *original, struct child_env *ret_env)
+{
+    struct monitor_login *login = &m->login;
+    char **pam = login->pam != NULL ? login_pam_env(login->pam) : NULL;
+    const struct child_env_facts facts = {.account = login->account,
+                                          .client = &m->env.vars,
+                                          .tz = getenv("TZ"),
+                                          .term = tty != NULL && start->term[0] != '\0' ? start->term : NULL,
+                                          .agent_path = m->agent_path,
+                                          .key_env = login->rights.env,
+                                          .key_env_n = login->rights.env_n,
+                                          .pam_env = pam,
+                                          .peer = m->config->peer,
+                                          .peer_port = m->config->peer_port,
+                                          .local = m->config->local,
+                                          .local_port = m->config->local_port,
+                                          .tty = tty,
+                                          .original_command = original};
+    int r = child_env_build(&facts, ret_env);
+    if (pam != NULL)
+        login_pam_free_env(pam);
+    return r;
+}
