@@ -28,29 +28,38 @@ struct channel {
     bool ended;        /* no more comes */
 };
 
-/* Answers what can be answered and sends what can be sent, until one of them has to wait. Returns 0 or a negative
- * errno value. */
+/* Sends what the descriptor takes. Returns 0, also when not all could be sent, or a negative errno value. */
+static int send_answers(struct channel *c)
+{
+    const uint8_t *answers = NULL;
+    size_t n;
+    while ((n = sftp_output(c->sftp, &answers)) > 0) {
+        ssize_t sent = write(OUT, answers, n);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0)
+            return errno == EAGAIN ? 0 : -errno;
+        sftp_sent(c->sftp, (size_t)sent);
+    }
+    return 0;
+}
+
+/* Answers what can be answered and sends what can be sent, until there is nothing to answer or answers have to wait. Returns
+ * 0 or a negative errno value. */
 static int work(struct channel *c)
 {
+    const uint8_t *answers = NULL;
     for (;;) {
-        const uint8_t *answers = NULL;
+        size_t waited = sftp_output(c->sftp, &answers);
         long done = sftp_input(c->sftp, c->input + c->start, c->end - c->start);
         if (done > 0)
             c->start += (size_t)done;
-        size_t n = sftp_output(c->sftp, &answers);
-        while (n > 0) {
-            ssize_t sent = write(OUT, answers, n);
-            if (sent < 0 && errno == EINTR)
-                continue;
-            if (sent < 0 && errno == EAGAIN)
-                break;
-            if (sent < 0)
-                return -errno;
-            sftp_sent(c->sftp, (size_t)sent);
-            n = sftp_output(c->sftp, &answers);
-        }
-        if (done <= 0 || n > 0)
-            return done < 0 ? (int)done : 0;
+        int r = send_answers(c);
+        if (done < 0)
+            return (int)done;
+        /* Requests are left behind when answers waited: once those are gone, it is their turn. */
+        if (r != 0 || sftp_output(c->sftp, &answers) > 0 || (done == 0 && waited == 0))
+            return r;
     }
 }
 
