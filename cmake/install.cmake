@@ -14,13 +14,25 @@ foreach(page ${man_pages})
 endforeach()
 
 # The paths in the units follow the prefix given at install time.
+set(units multissh-hub.service multissh-agent.service multissh-sshd@.service multissh-sshd-key@.service)
 install(CODE "
   set(prefix \"\${CMAKE_INSTALL_PREFIX}\")
   set(MULTISSH_BINDIR \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\")
-  foreach(unit multissh-hub.service multissh-agent.service)
+  foreach(unit ${units})
     configure_file(\"${CMAKE_SOURCE_DIR}/packaging/\${unit}.in\" \"${CMAKE_BINARY_DIR}/packaging/\${unit}\" @ONLY)
   endforeach()
 ")
-install(FILES ${CMAKE_BINARY_DIR}/packaging/multissh-hub.service ${CMAKE_BINARY_DIR}/packaging/multissh-agent.service
+list(TRANSFORM units PREPEND ${CMAKE_BINARY_DIR}/packaging/)
+install(FILES ${units} ${CMAKE_SOURCE_DIR}/packaging/multissh-sshd.socket ${CMAKE_SOURCE_DIR}/packaging/multissh-sshd-key.socket
         DESTINATION lib/systemd/system)
 install(FILES ${CMAKE_SOURCE_DIR}/packaging/multissh.sysusers DESTINATION lib/sysusers.d RENAME multissh.conf)
+
+# PAM reads /etc/pam.d alone; below any other prefix the file is only kept for whoever packs it.
+install(CODE "
+  set(etc \"\${CMAKE_INSTALL_PREFIX}/etc\")
+  if(CMAKE_INSTALL_PREFIX MATCHES \"^/usr(/local)?/?$\")
+    set(etc /etc)
+  endif()
+  configure_file(\"${CMAKE_SOURCE_DIR}/packaging/multissh-sshd.pam\" \"${CMAKE_BINARY_DIR}/packaging/multissh-sshd\" COPYONLY)
+  file(INSTALL \"${CMAKE_BINARY_DIR}/packaging/multissh-sshd\" DESTINATION \"\${etc}/pam.d\")
+")
