@@ -271,8 +271,10 @@ long ssh_chan_write(struct ssh_chan *chan, const void *data, size_t n, bool erro
 
 void ssh_chan_end(struct ssh_chan *chan)
 {
-    chan->end_wanted = true;
-    ssh_loop_again(chan->server->loop);
+    if (!chan->end_wanted) {
+        chan->end_wanted = true;
+        ssh_loop_again(chan->server->loop);
+    }
 }
 
 void ssh_chan_exit(struct ssh_chan *chan, unsigned status)

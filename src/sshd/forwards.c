@@ -26,7 +26,7 @@ struct forward { /* one connection */
     struct ssh_chan *chan;
     int fd; /* accepted here, and the client has not answered yet; else -1 */
     struct pump *pump;
-    bool over;
+    bool over, end_told;
     uint64_t drain_until;
 };
 
@@ -193,6 +193,10 @@ static bool forward_turn(struct forward *forward)
     }
     if (forward->pump != NULL) {
         pump_turn(forward->pump);
+        if (!forward->end_told && pump_output_over(forward->pump)) {
+            forward->end_told = true;
+            ssh_chan_end(forward->chan);
+        }
     }
     if (forward->chan == NULL) {
         return true;

@@ -33,7 +33,7 @@ struct pump {
     struct ssh_loop_watch *in_watch; /* NULL when in is flows[0]'s descriptor */
     bool writable;
     bool in_over; /* the end was passed on, or nobody reads: what comes is thrown away */
-    bool ended, end_told;
+    bool ended;
     struct flow flows[2];
     struct buf spill; /* read from the channel, and not in `in` yet */
 };
@@ -250,10 +250,6 @@ void pump_turn(struct pump *pump)
     if (pump->ended && pump->kind == PUMP_TERMINAL && pump_quiet(pump) && pump->flows[0].fd >= 0) {
         flow_close(pump, &pump->flows[0]); /* others may keep the terminal open: the session is over */
     }
-    if (!pump->end_told && pump_output_over(pump)) {
-        pump->end_told = true;
-        ssh_chan_end(pump->chan);
-    }
     listen_again(pump);
 }
 
@@ -283,7 +279,7 @@ int pump_new(struct ssh_loop *loop, struct ssh_chan *chan, enum pump_kind kind, 
         p->in = in;
         p->writable = true;
         p->flows[0] = (struct flow){.fd = out, .ready = true};
-        p->flows[1] = (struct flow){.fd = err, .ready = true, .error = true};
+        p->flows[1] = (struct flow){.fd = err, .ready = err >= 0, .error = true};
         buf_init(&p->flows[0].rest, READ_SIZE);
         buf_init(&p->flows[1].rest, READ_SIZE);
         buf_init(&p->spill, SPILL_MAX);

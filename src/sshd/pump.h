@@ -31,8 +31,8 @@ void pump_turn(struct pump *pump);
 void pump_child_ended(struct pump *pump);
 /* Everything that could be read at once has been read, and handed to the channel. */
 bool pump_quiet(const struct pump *pump);
-/* out and err have ended, and everything of them has been handed to the channel; its EOF then has been asked
- * for. */
+/* out and err have ended, and everything of them has been handed to the channel: its EOF is due, which the owner
+ * asks for. */
 bool pump_output_over(const struct pump *pump);
 /* The end of input has been passed on, or nobody wants input any more. */
 bool pump_input_over(const struct pump *pump);

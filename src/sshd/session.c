@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define DRAIN_MS 5000 /* for input that came before the client closed the channel */
+#define END_MS 1000   /* for the exit status, before the end of the output is told without it */
 #define TERM_MAX 255u
 #define ENV_NAME_MAX 255u
 #define SIZE_MAX_CELLS 0xffffu
@@ -32,6 +33,7 @@ struct session {
     char signal[32];
     char *words; /* for standard error, why nothing was started */
     size_t words_at;
+    uint64_t end_at;      /* 0: the output has not ended */
     uint64_t drain_until; /* 0: the client has not closed the channel */
 };
 
@@ -316,6 +318,26 @@ static void tell_exit(struct session *session)
     }
 }
 
+/* A client that has ended its input closes the channel when it hears that the output has ended too, and takes no
+ * status any more: the end waits for it, but not for long, for a program may go on without its output. Returns
+ * false when both are told. */
+static bool tell_end(struct session *session)
+{
+    uint64_t now = ssh_loop_now(session->sshd->loop);
+    if (!pump_output_over(session->pump)) {
+        return true;
+    }
+    if (session->end_at == 0) {
+        session->end_at = now + END_MS;
+    }
+    if (session->exit_told || now >= session->end_at) {
+        ssh_chan_end(session->chan);
+    } else {
+        sshd_wake(session->sshd, session->end_at);
+    }
+    return !session->exit_told;
+}
+
 static bool words_turn(struct session *session)
 {
     size_t left = strlen(session->words + session->words_at);
@@ -365,7 +387,7 @@ static bool session_turn(struct session *session)
     if (session->words != NULL) {
         return words_turn(session);
     }
-    return session->pump == NULL || !session->exit_told || !pump_output_over(session->pump);
+    return session->pump == NULL || tell_end(session);
 }
 
 void session_turn_all(struct sshd *sshd)
