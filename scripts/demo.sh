@@ -5,16 +5,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 build=$(realpath "${1:-build}")
-for program in multissh-hub multissh-front multissh-agent; do
+for program in multissh-hub multissh-front multissh-agent multissh-sshd; do
 	[ -x "$build/$program" ] || {
 		echo "$build/$program is not there. Next: make" >&2
 		exit 1
 	}
 done
-sshd=$(PATH=$PATH:/usr/sbin:/sbin command -v sshd) || {
-	echo "sshd is not installed. Next: scripts/deps.sh demo" >&2
-	exit 1
-}
+sshd=$(PATH=$PATH:/usr/sbin:/sbin command -v sshd) && [ -x "$sshd" ] || sshd=''
 
 dir=$(mktemp -d /tmp/multissh-demo.XXXXXX)
 chmod 700 "$dir"
@@ -145,7 +142,11 @@ Host *
 END
 await "the hub has read authorized_users" 10 ssh -F "$dir/ssh_config" hub whoami
 
-step "3. A machine with an SSH server of its own: an invitation on the hub, one line pasted on the machine"
+if [ -n "$sshd" ]; then
+	step "3. A machine with an SSH server of its own: an invitation on the hub, one line pasted on the machine"
+else
+	step "3. A machine: an invitation on the hub, one line pasted on the machine (sshd is not installed here)"
+fi
 ssh-keygen -q -t ed25519 -N '' -C web01 -f "$dir/host_key"
 cat >"$dir/sshd_config" <<END
 Port $sshd_port
@@ -162,11 +163,22 @@ PermitUserRC no
 PrintMotd no
 PrintLastLog no
 END
-if [ "$(id -u)" -eq 0 ]; then
-	mkdir -p /run/sshd
+if [ -n "$sshd" ]; then
+	if [ "$(id -u)" -eq 0 ]; then
+		mkdir -p /run/sshd
+	fi
+	start sshd "$sshd" -D -e -f "$dir/sshd_config"
+	await "sshd listens" 10 listening "$sshd_port"
 fi
-start sshd "$sshd" -D -e -f "$dir/sshd_config"
-await "sshd listens" 10 listening "$sshd_port"
+# Who may log in where no SSH server runs: alice, and your own authorized_keys are not looked at.
+for machine in web01 nas; do
+	mkdir -m 700 "$dir/$machine/sshd"
+	cat >"$dir/$machine/sshd/sshd.conf" <<-END
+		authorized-keys = $dir/alice.pub
+		strict-modes = no
+		user-rc = no
+	END
+done
 invite() {
 	"$build/multissh-hub" --state "$dir/hub" invite "$1" 2>/dev/null
 }
@@ -179,11 +191,12 @@ join() { # name, address of its SSH server
 		return 1
 	}
 	show "multissh-hub invite $1" echo "$line"
-	start "$1" "$build/multissh-agent" --state "$dir/$1" join "$code" --name "$1" --ssh "$2"
+	start "$1" "$build/multissh-agent" --state "$dir/$1" join "$code" --name "$1" --ssh "$2" \
+		--sshd-socket none
 }
 join web01 "127.0.0.1:$sshd_port"
 
-step "4. A second machine, on which no SSH server runs"
+step "4. A second machine, on which no SSH server runs: the agent brings one along"
 join nas "127.0.0.1:$closed_port"
 await "both machines are online" 20 online 2
 echo "    Both dialled out to the hub; nothing listens for it on either."
@@ -197,10 +210,32 @@ step "6. A command on web01, through the hub (the inner connection is end-to-end
 show "ssh -J hub $me@web01 'echo …'" ssh -F "$dir/ssh_config" -J hub "$me@web01" \
 	'echo "hello from $(hostname), as $(id -un), coming from ${SSH_CLIENT%% *}"'
 
-step "7. The other machine says what is the matter, in ssh's own output"
-refusal() {
-	! ssh -F "$dir/ssh_config" -o LogLevel=INFO -J hub "$me@nas" true
+step "7. The other machine, on which no SSH server runs: a terminal, a command, files by sftp and by rsync"
+# shellcheck disable=SC2016 # expanded on the machine
+show "ssh -t -J hub $me@nas" ssh -tt -F "$dir/ssh_config" -J hub "$me@nas" \
+	'echo "a terminal: $(tty), $TERM"'
+# shellcheck disable=SC2016 # expanded on the machine
+show "ssh -J hub $me@nas 'echo …'" ssh -F "$dir/ssh_config" -J hub "$me@nas" \
+	'echo "hello from $(hostname), as $(id -un), coming from ${SSH_CLIENT%% *}, without sshd"'
+mkdir "$dir/files" "$dir/copy"
+echo "one" >"$dir/files/one.txt"
+seq 100000 >"$dir/files/numbers.txt"
+sftp_listing() {
+	echo "ls -l $dir/files" | sftp -q -F "$dir/ssh_config" -J hub -b - "$me@nas" | sed "/^sftp>/d; s#$dir/##"
 }
-show "ssh -J hub $me@nas" refusal
+show "sftp -J hub $me@nas   (ls -l)" sftp_listing
+if command -v rsync >/dev/null; then
+	show "rsync -e 'ssh -J hub' -a files/ $me@nas:copy/" rsync -e "ssh -F $dir/ssh_config -J hub" -a --out-format='%n: %l bytes' "$dir/files/" "$me@nas:$dir/copy/"
+else
+	show "scp -J hub files/* $me@nas:copy/   (rsync is not installed here)" scp -q -F "$dir/ssh_config" -J hub "$dir/files/one.txt" "$dir/files/numbers.txt" "$me@nas:$dir/copy/"
+fi
+cmp "$dir/files/numbers.txt" "$dir/copy/numbers.txt"
+echo "    The copy is the same."
+
+step "8. What cannot be had is said in ssh's own output"
+refusal() {
+	! ssh -F "$dir/ssh_config" -o LogLevel=INFO -J hub "$me@printer" true
+}
+show "ssh -J hub $me@printer" refusal
 
 step "That was all. On a real hub: README.md, 'The first five minutes'."

@@ -25,7 +25,7 @@ struct builtin {
     struct hostkeys keys;
     char words[BUILTIN_WORDS_MAX];
     bool watched, known, there, soon;
-    bool by_socket; /* how it was asked last */
+    bool by_socket, told_by_socket; /* how it was asked, and what the answer was told of, last */
     uint64_t asked_at;
 };
 
@@ -76,11 +76,13 @@ bool builtin_useless(char *words)
 static void on_answer(void *arg, const char *fault, struct hostkeys *keys)
 {
     struct builtin *b = arg;
-    bool there = fault == NULL, news = !b->known || b->there != there || !hostkeys_same(&b->keys, keys);
+    bool there = fault == NULL, news = !b->known || b->there != there || !hostkeys_same(&b->keys, keys) ||
+                                       b->by_socket != b->told_by_socket;
     if (fault != NULL)
         news = news || strcmp(b->words, fault) != 0;
     b->question = NULL;
     b->known = true;
+    b->told_by_socket = b->by_socket;
     b->there = there;
     snprintf(b->words, sizeof b->words, "%s", fault != NULL ? fault : "");
     hostkeys_release(&b->keys);

@@ -11,7 +11,7 @@ import pytest
 from conftest import need, setup
 from kit import proc
 from kit.bench import program
-from kit.parts import ME, SLOW, Agent, Sshd
+from kit.parts import ME, SLOW, Agent, Sshd, keygen, public_key
 from kit.wait import free_port, wait_for
 
 bench, hub, alice, admin, _, _ = setup("module")
@@ -66,12 +66,8 @@ class Builtin(Agent):
         self.wait_log(r"read \S+ again|the settings stay as they were", since=mark)
 
 
-def key_of(bench, state):
-    return bench.run(program("multissh-sshd"), "--print-host-key", "--state", state).ok().out.strip()
-
-
 def host_key(agent):
-    return key_of(agent.bench, agent.sshd_state)
+    return agent.bench.run(program("multissh-sshd"), "--print-host-key", "--state", agent.sshd_state).ok().out.strip()
 
 
 @pytest.fixture(scope="module")
@@ -461,15 +457,13 @@ def test_the_service_behind_a_socket(bench, hub, alice):
     row = machine.wait_ssh("built-in", "ok")
     own = row["host_keys"]
     assert own == [host_key(machine)], "as long as there is no socket it is started"
-    # Another state, to tell them apart: it has a key of its own, unless both use the system's.
-    for file in machine.sshd_state.iterdir():
-        if not file.name.startswith("ssh_host"):
-            shutil.copy(file, elsewhere)
+    # Another state with another key, to tell them apart.
+    shutil.copy(machine.authorized, elsewhere)
+    other = keygen(elsewhere / "key")
+    (elsewhere / "sshd.conf").write_text(f"authorized-keys = {elsewhere}/authorized_keys\nstrict-modes = no\nhost-key = {other}\n")
     service = Service(bench, folder, elsewhere)
-    machine.wait_log(rf"is there \({re.escape(str(service.socket))}\)", timeout=20)
-    row = machine.wait_ssh("built-in", "ok")
-    wait_for(lambda: machine.row()["host_keys"] == [key_of(bench, elsewhere)], 10, lambda: str(machine.row()))
-    assert (elsewhere / "ssh_host_ed25519_key").exists() == (own != machine.row()["host_keys"])
+    wait_for(lambda: machine.row()["host_keys"] == [public_key(other)], 20 * SLOW, machine.log)
+    assert machine.row()["ssh"] == "built-in" and f"is there ({service.socket})" in machine.log()
     client, port, *_ = alice.jump("served", "echo $SSH_CONNECTION").ok().out.split()
     assert client == "127.0.0.1" and int(port) > 1023, "the PROXY line says where the user comes from"
     assert not machine.processes(), "the agent starts none itself"
