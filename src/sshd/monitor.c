@@ -126,12 +126,13 @@ static void on_signals(void *arg, short ready)
     bool child, end;
     (void)ready;
     monitor_signals_take(m->signals, &child, &end);
-    if (end && m->wire == NULL) {
+    if (end && m->told) {
         on_deadline(m); /* the second time: at once */
         return;
     }
     if (end) {
-        log_info("told to end: the connection is closed");
+        m->told = true;
+        log_at(m->wire != NULL ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "told to end: the connection is closed");
         begin_end(m, NULL);
     }
     if (child)

@@ -44,6 +44,7 @@ struct monitor {
     struct wire *wire; /* NULL: the end has begun */
     pid_t speaker;     /* 0: reaped */
     const char *killed_for;
+    bool told; /* by a signal, to end */
     int program; /* this program's file, or -1 */
     int signals;
     struct ssh_loop_watch *signal_watch;
