@@ -25,8 +25,8 @@ struct child_spec {
     bool read_only;        /* CHILD_SFTP */
     char *const *env;      /* NULL-terminated */
     const struct pty *pty; /* NULL: pipes */
-    /* With a terminal, unless ~/.hushlogin is there: words, then those files of the message of the day that the
-     * words do not have in them. NULL: quiet. */
+    /* Unless ~/.hushlogin is there: words, then with motd those files of the message of the day that the words do
+     * not have in them. NULL: quiet. */
     const char *words;
     bool motd;
     bool user_rc, system_rc; /* ~/.ssh/rc if it is there, else /etc/ssh/sshrc */

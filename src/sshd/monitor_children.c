@@ -86,15 +86,15 @@ static void tell_started(struct monitor *m, uint32_t id, const struct pty *pty,
     monitor_send(m, &out, fds, pty != NULL ? 1 : 3);
 }
 
-/* For a login shell on a terminal: PAM's words, once a connection, and the last login. NULL: out of memory. */
-static char *words_for(struct monitor *m)
+/* For a login shell: PAM's words, once a connection, and on a terminal the last login. NULL: out of memory. */
+static char *words_for(struct monitor *m, bool terminal)
 {
     struct monitor_login *login = &m->login;
     char last[512] = "";
     const char *words = login->pam != NULL && !login->words_shown ? login_pam_words(login->pam) : "";
     size_t n = strlen(words);
     char *all;
-    if (m->options->last_login)
+    if (terminal && m->options->last_login)
         records_last_login(login->account, last, sizeof last);
     all = malloc(n + strlen(last) + 1);
     if (all == NULL)
@@ -114,13 +114,13 @@ static int spawn(struct monitor *m, const struct monitor_start *start, struct ch
     int r = monitor_start_environment(m, start, spec->pty != NULL ? spec->pty->name : NULL, original, &env);
     if (r < 0)
         return r;
-    if (spec->kind == CHILD_SHELL && spec->pty != NULL) {
-        words = words_for(m);
+    if (spec->kind == CHILD_SHELL) {
+        words = words_for(m, spec->pty != NULL);
         r = words == NULL ? -ENOMEM : 0;
     }
     spec->env = env.list;
     spec->words = words;
-    spec->motd = m->options->motd;
+    spec->motd = m->options->motd && spec->pty != NULL;
     if (r == 0)
         r = child_start(spec, ret_pid, ret_pipes);
     child_env_release(&env);
