@@ -26,6 +26,11 @@ static void accepted(void **state)
         {"ssh", "[::1]:2222"},
         {"proxy", "http://user:secret@proxy:3128"},
         {"labels", "role=web, site=Berlin,empty="},
+        {"ssh-mode", "auto"},
+        {"ssh-mode", "openssh"},
+        {"ssh-mode", "built-in"},
+        {"sshd-socket", "/run/somewhere/socket"},
+        {"sshd-socket", "none"},
     };
     struct errmsg err = {""};
     (void)state;
@@ -47,6 +52,11 @@ static void refused(void **state)
         {"ssh", "*"},
         {"ssh", ":22"},
         {"proxy", "https://x:1"},
+        {"ssh-mode", "builtin"},
+        {"sshd-socket", ""},
+        {"sshd-socket", "run/socket"},
+        {"sshd-socket", "/a/path/that/is/longer/than/what/the/address/of/a/unix/socket/can/hold/"
+                        "with/a/neighbour/called/host-key/0123456789"},
         {"labels", "a"},
         {"labels", "=b"},
         {"labels", "a=b,c d=e"},

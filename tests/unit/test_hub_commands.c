@@ -360,8 +360,15 @@ static void why(void **state)
         {"local3", ",\"ssh\":\"openssh\",\"ssh_state\":\"timeout\"", "does not answer"},
         {"local4", ",\"ssh\":\"openssh\",\"ssh_state\":\"not-ssh\"", "not an SSH server"},
         {"local5", ",\"ssh\":\"none\"", "apt install openssh-server"},
-        {"local6", ",\"ssh\":\"built-in\"", "the agent's own"},
-        {"local7", "", "has not said yet"},
+        {"local6", ",\"ssh\":\"built-in\",\"ssh_state\":\"ok\"", "the agent's own (multissh-sshd)"},
+        {"local7",
+         ",\"ssh\":\"built-in\",\"ssh_state\":\"ok\",\"host_keys_from\":\"built-in\",\"host_keys\":["
+         "\"" KEY_ED25519 "\"]",
+         "1 host key is known, asked by its agent of multissh-sshd."},
+        {"local8",
+         ",\"ssh\":\"none\",\"ssh_state\":\"refused\",\"ssh_reason\":\"its program is not installed\"",
+         "The agent's own SSH server (multissh-sshd) cannot be had: its program is not installed.\n"},
+        {"local9", "", "has not said yet"},
     };
     fleet();
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -375,7 +382,16 @@ static void why(void **state)
         silent(b->out, "SHA256:");
     }
     says(b->out, "could not learn its host keys");
+    run(&b->alice, "why local6");
+    says(b->out, "could not learn its host key (the service");
+    run(&b->alice, "why local8");
+    says(b->out, "apt install openssh-server");
+    silent(b->out, "host key");
+    run(&b->alice, "list -l local6 local8");
+    says(b->out, " built-in ");
+    says(b->out, " none, refused ");
     run(&b->alice, "why local1");
+    silent(b->out, "multissh-sshd");
     says(b->out, "2 host keys are known");
     assert_int_equal(run(&b->alice, "why GONE01"), 0);
     says(b->out, "gone01 is offline, last seen 14 min ago (keepalive lost).");

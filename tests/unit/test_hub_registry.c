@@ -709,6 +709,7 @@ static void bounds_of_a_hello(void **state)
         HELLO(",\"version\":1"),
         HELLO(",\"ssh\":\"Open SSH\""),
         HELLO(",\"ssh_state\":\"ok\\n\""),
+        HELLO(",\"ssh_reason\":\"a\\u001b[31m\""),
         HELLO(",\"ssh_target\":\"a b:22\""),
         HELLO(",\"ssh_target\":\"x:99999\""),
         HELLO(",\"host_keys\":\"" KEY_ED25519 "\""),
@@ -749,6 +750,10 @@ static void most_of_everything(void **state)
     char name[16], value[60];
     for (int i = 0; i < 8; i++)
         cJSON_AddItemToArray(keys, cJSON_CreateString(KEY_RSA2048));
+    char reason[302];
+    memset(reason, '\\', 300);
+    reason[300] = '\0';
+    cJSON_AddStringToObject(o, "ssh_reason", reason);
     memset(value, '"', 40); /* what needs an escape in JSON */
     value[40] = '\0';
     for (int i = 0; i < 16; i++) {
@@ -763,11 +768,15 @@ static void most_of_everything(void **state)
     m = registry_find(b->r, "web01");
     assert_int_equal(m->n_host_keys, 8);
     assert_non_null(strstr(m->labels, "l15"));
+    assert_string_equal(m->ssh_reason, reason);
+    memcpy(reason + 300, "x", 2);
+    cJSON_SetValuestring(cJSON_GetObjectItemCaseSensitive(o, "ssh_reason"), reason);
     cJSON_AddItemToArray(keys, cJSON_CreateString(KEY_ED25519));
     cJSON_AddStringToObject(labels, "l16", "x");
     registry_state(b->r, m, o);
     assert_int_equal(m->n_host_keys, 8);
     assert_null(strstr(m->labels, "l16"));
+    assert_int_equal(strlen(m->ssh_reason), 300);
     cJSON_Delete(o);
 }
 
