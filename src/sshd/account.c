@@ -144,7 +144,7 @@ int account_find(const char *login, struct account **ret_account, struct errmsg 
     }
     if (!account_privileged() && pw.pw_uid != geteuid()) {
         r = errmsg_set(
-            err, -ENOENT,
+            err, -EPERM,
             "this server runs without root's rights, as uid %u, and lets in nobody else: not %.80s",
             (unsigned)geteuid(), login);
         goto out;

@@ -20,8 +20,8 @@ struct account {
 /* Is this process root, and so able to become anybody? */
 bool account_privileged(void);
 
-/* Looks login up (passwd through NSS). Returns 0, -ENOENT (no such account, or not the one that runs this) or
- * another negative errno value with err filled, for the log. */
+/* Looks login up (passwd through NSS). Returns 0, -ENOENT (no such account), -EPERM (it is not the one that runs
+ * this) or another negative errno value with err filled, for the log. */
 int account_find(const char *login, struct account **ret_account, struct errmsg *err);
 void account_free(struct account *account); /* NULL-safe */
 

@@ -107,7 +107,7 @@ static bool service_is_there(const char *service)
 /* libpam takes "other" for a service that is not there, which is nobody's intention when one was named. */
 static int choose_service(const struct sshd_options *options, const char **ret_service, struct errmsg *err)
 {
-    static const char *const services[] = {"multissh-sshd", "sshd", "other"};
+    static const char *const services[] = {"multissh-sshd", "sshd"};
     if (options->pam_service != NULL) {
         *ret_service = options->pam_service;
         return service_is_there(options->pam_service)
@@ -119,6 +119,10 @@ static int choose_service(const struct sshd_options *options, const char **ret_s
         if (service_is_there(services[i]))
             return 0;
     }
+    /* libpam takes it by itself; asked for by its name it would run every module twice. */
+    *ret_service = services[0];
+    if (service_is_there("other"))
+        return 0;
     return errmsg_set(err, -ENOENT,
                       "PAM is not set up: there is neither multissh-sshd nor sshd nor other in /etc/pam.d");
 }
