@@ -67,8 +67,7 @@ bool builtin_useless(char *words)
     if (process_has_shell(account, sizeof account))
         return false;
     snprintf(words, BUILTIN_WORDS_MAX,
-             "the agent runs as %s, an account without a shell (start the service of the built-in server: "
-             "systemctl enable --now multissh-sshd.socket)",
+             "the agent runs as %s, who has no shell; try: systemctl enable --now multissh-sshd.socket",
              account);
     return true;
 }

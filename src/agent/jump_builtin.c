@@ -27,7 +27,7 @@ static void refuse(struct jump *j, const char *code, const char *why, const char
 {
     server_soon(j->agent->server);
     if (why != NULL)
-        jump_fail(j, code, "%s, and the built-in SSH server cannot be had: %s", why, words);
+        jump_fail(j, code, "%s, and no built-in one is to be had: %s", why, words);
     else
         jump_fail(j, code, "the machine's built-in SSH server cannot be had: %s", words);
 }

@@ -1,6 +1,7 @@
 """The built-in SSH server, multissh-sshd, through a hub: the same client, the same commands, and no sshd on the machine."""
 import concurrent.futures
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -11,7 +12,7 @@ import pytest
 from conftest import need, setup
 from kit import proc
 from kit.bench import program
-from kit.parts import ME, SLOW, Agent, Sshd, keygen, public_key
+from kit.parts import ME, SLOW, Agent, Hub, Sshd, User, keygen, public_key
 from kit.wait import free_port, wait_for
 
 bench, hub, alice, admin, _, _ = setup("module")
@@ -315,6 +316,23 @@ def test_a_server_that_does_not_answer_stays_the_one(bench, hub, alice):
     assert "did not answer within" in done.err, done
 
 
+def test_another_hosts_server_is_not_replaced_by_this_hosts(bench, net):
+    """Who names a server elsewhere must not get a shell here when that one is off."""
+    here, there = net.host("here"), net.host("there")
+    net.link(here, "v0", "10.89.0.1/24", there, "v1", "10.89.0.2/24")
+    remote_hub = Hub(bench, address="10.89.0.1", netns=here)
+    user = User(bench, "bob", netns=here).knows(remote_hub)
+    remote_hub.add_user(user)
+    machine = Builtin(bench, remote_hub, "far", [user], ssh="10.89.0.2:22", netns=here)
+    machine.wait_ssh("none", "refused")
+    done = user.jump("far", "true").failed()
+    assert "no SSH server listens at 10.89.0.2:22 of the machine" in done.err and "built-in" not in done.err, done
+    # This host's own address, though not the loopback one, is this host.
+    near = Builtin(bench, remote_hub, "near", [user], ssh="10.89.0.1:22", netns=here)
+    near.wait_ssh("built-in", "ok")
+    assert user.jump("near", "echo hello").ok().out == "hello\n"
+
+
 def test_openssh_only(bench, hub, alice):
     machine = Builtin(bench, hub, "strict", [alice], command_flags=["--ssh-mode", "openssh"])
     machine.wait_ssh("none", "refused")
@@ -354,22 +372,24 @@ def test_the_mode_is_changed_while_it_runs(bench, hub, alice):
     assert "ssh-mode" in machine.log() and machine.row()["ssh"] == "built-in"
 
 
-def test_the_agent_is_started_again(bench, hub, alice):
-    machine = Builtin(bench, hub, "again", [alice])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["ended", "killed"])
+def test_the_agent_is_started_again(bench, hub, alice, number):
+    name = f"again-{number.name.lower()}"
+    machine = Builtin(bench, hub, name, [alice])
     machine.wait_ssh("built-in", "ok")
     key = machine.row()["host_keys"]
-    ssh = alice.popen("-J", "hub", f"{ME}@again", "echo ready; exec sleep 600")
+    ssh = alice.popen("-J", "hub", f"{ME}@{name}", "echo ready; exec sleep 600")
     assert ssh.stdout.readline() == b"ready\n"
     servers = machine.processes()
     assert len(servers) == 1
-    machine.stop()
-    assert ssh.wait(20 * SLOW) != 0
+    machine.stop(number=number)
     # They have become this process's children: dead ones keep their number, but have no command line any more.
     wait_for(lambda: not any(proc.command_of(pid) for pid in servers), 30 * SLOW, "they end by themselves")
+    ssh.kill()  # after SIGKILL its stream waits for the agent to come back
     machine.run()
-    hub.wait_online("again")
+    hub.wait_online(name)
     assert machine.wait_ssh("built-in", "ok")["host_keys"] == key, "the key is kept"
-    assert alice.jump("again", "echo hello").ok().out == "hello\n"
+    assert alice.jump(name, "echo hello").ok().out == "hello\n"
 
 
 # --- what goes wrong ---
@@ -395,7 +415,7 @@ def test_without_the_program(bench, hub, alice, admin):
     why = alice.hub_says("why", "bare").ok().out
     assert "no SSH server" in why and "multissh-sshd, is not installed" in why, why
     done = alice.jump("bare", "true").failed()
-    assert re.search(r"no SSH server listens.*built-in SSH server cannot be had.*not installed", done.err, re.S), done
+    assert re.search(r"no SSH server listens.*no built-in one is to be had: its program, multissh-sshd, is not installed", done.err, re.S), done
     # Put there, it is found without a restart.
     shutil.copy(program("multissh-sshd"), Bare.binary.parent)
     done = alice.jump("bare", "echo hello")
@@ -412,6 +432,32 @@ def test_a_server_that_cannot_start_is_said_to_the_user(bench, hub, alice):
     machine.wait_ssh("none", "refused", timeout=12)
     why = alice.hub_says("why", "broken").ok().out
     assert "nonsense" in why, why
+
+
+class Unprivileged(Builtin):
+    """The agent runs as a user whom nobody can log in as, like the packaged service's."""
+
+    def argv_join(self, *more):
+        someone = pwd.getpwnam("games")
+        folder = self.bench.folder("bin")
+        for name in ("multissh-agent", "multissh-sshd"):
+            shutil.copy(program(name), folder)
+        for path in (self.bench.root, folder):
+            path.chmod(0o755)
+        for path in (self.state, self.sshd_state, *self.sshd_state.iterdir()):
+            os.chown(path, someone.pw_uid, someone.pw_gid)
+        argv = super().argv_join(*more)
+        return ["setpriv", f"--reuid={someone.pw_uid}", f"--regid={someone.pw_gid}", "--clear-groups", folder / "multissh-agent", *argv[1:]]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_an_agent_whose_account_has_no_shell_says_what_to_do(bench, hub, alice):
+    need("setpriv")
+    machine = Unprivileged(bench, hub, "service", [alice])
+    machine.wait_ssh("none", "refused")
+    for said in (alice.jump("service", "true").failed().err, alice.hub_says("why", "service").ok().out):
+        assert "the agent runs as games, who has no shell" in said and "multissh-sshd.socket" in said, said
+    assert not machine.processes()
 
 
 def test_keys_that_may_not(bench, hub, alice):
