@@ -17,6 +17,8 @@ enum child_kind {
     CHILD_SFTP_ONLY, /* tells that only sftp is served here, and ends */
 };
 
+#define CHILD_FDS 4 /* standard input, output, error, the log */
+
 struct child_spec {
     const struct account *account;
     enum child_kind kind;
@@ -32,9 +34,10 @@ struct child_spec {
     bool user_rc, system_rc; /* ~/.ssh/rc if it is there, else /etc/ssh/sshrc */
 };
 
-/* The ends of its pipes, non-blocking and close-on-exec, the caller's; -1 with a terminal. */
+/* The ends of its pipes, non-blocking and close-on-exec, the caller's; -1 with a terminal. log: what the SFTP
+ * server logs, which is not for the user; -1 for others. */
 struct child_pipes {
-    int in, out, err;
+    int in, out, err, log;
 };
 
 /* Starts it, in a session and process group of its own. Returns 0 or a negative errno value; what happens
@@ -42,7 +45,8 @@ struct child_pipes {
 int child_start(const struct child_spec *spec, pid_t *ret_pid, struct child_pipes *ret_pipes);
 void child_pipes_release(struct child_pipes *pipes);
 
-/* In the child, with every signal blocked: becomes what spec says, with fds as 0, 1 and 2 (above 2, and closed then). Never returns. */
-_Noreturn void child_exec(const struct child_spec *spec, const int fds[3]);
+/* In the child, with every signal blocked: becomes what spec says, with fds as 0, 1, 2 and the log (above 2, and
+ * closed then). Never returns. */
+_Noreturn void child_exec(const struct child_spec *spec, const int fds[CHILD_FDS]);
 
 #endif

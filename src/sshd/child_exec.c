@@ -23,6 +23,7 @@
 #define HUSH ".hushlogin"
 #define MOTD_MAX (256u << 10)
 #define PROGRAM_FD 3
+#define LOG_FD 4
 
 static const char *const motd_files[] = {"/run/motd.dynamic", "/etc/motd"};
 
@@ -55,20 +56,22 @@ static void reset_signals(void)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* 0, 1, 2, the program if one is needed, and nothing else. */
-static int take_descriptors(const struct child_spec *spec, const int fds[3])
+/* 0, 1, 2, for the SFTP server its program and its log, and nothing else. */
+static int take_descriptors(const struct child_spec *spec, const int fds[CHILD_FDS])
 {
+    int program, log;
     for (int i = 0; i < 3; i++) {
         if (dup2(fds[i], i) < 0)
             return -errno;
     }
     if (spec->kind != CHILD_SFTP)
         return close_range(3, UINT_MAX, 0) != 0 ? -errno : 0;
-    if (spec->program != PROGRAM_FD && dup2(spec->program, PROGRAM_FD) < 0)
+    program = fcntl(spec->program, F_DUPFD, LOG_FD + 1); /* neither is then where the other is to be */
+    log = fcntl(fds[3], F_DUPFD, LOG_FD + 1);
+    if (program < 0 || log < 0 || dup3(program, PROGRAM_FD, O_CLOEXEC) < 0 ||
+        dup3(log, LOG_FD, O_CLOEXEC) < 0)
         return -errno;
-    if (fcntl(PROGRAM_FD, F_SETFD, FD_CLOEXEC) < 0)
-        return -errno;
-    return close_range(PROGRAM_FD + 1, UINT_MAX, 0) != 0 ? -errno : 0;
+    return close_range(LOG_FD + 1, UINT_MAX, 0) != 0 ? -errno : 0;
 }
 
 static bool exists(const char *path)
@@ -144,9 +147,13 @@ _Noreturn static void execute_sftp(const struct child_spec *spec)
 {
     char *const argv[] = {(char *)(uintptr_t) "multissh-sshd", (char *)(uintptr_t) "--sftp",
                           spec->read_only ? (char *)(uintptr_t) "--read-only" : NULL, NULL};
+    int error, client = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, LOG_FD + 1);
+    (void)dup2(LOG_FD, STDERR_FILENO);
     /* By its descriptor: the file may have been replaced by another version, or be out of the account's reach. */
     (void)syscall(SYS_execveat, PROGRAM_FD, "", argv, spec->env, AT_EMPTY_PATH);
-    give_up("the SFTP server", errno);
+    error = errno;
+    (void)dup2(client, STDERR_FILENO);
+    give_up("the SFTP server", error);
 }
 
 _Noreturn static void execute_shell(const struct child_spec *spec)
@@ -165,7 +172,7 @@ _Noreturn static void execute_shell(const struct child_spec *spec)
     give_up(shell, errno);
 }
 
-_Noreturn void child_exec(const struct child_spec *spec, const int fds[3])
+_Noreturn void child_exec(const struct child_spec *spec, const int fds[CHILD_FDS])
 {
     static const char only[] = "This service allows sftp connections only.\n";
     int r;

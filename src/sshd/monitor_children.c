@@ -151,7 +151,7 @@ static void add(struct monitor *m, struct monitor_child *child, const struct mon
 static const char *start_child(struct monitor *m, const struct monitor_start *start, struct errmsg *err)
 {
     struct pty pty = {.master = -1, .slave = -1};
-    struct child_pipes pipes = {.in = -1, .out = -1, .err = -1};
+    struct child_pipes pipes = {.in = -1, .out = -1, .err = -1, .log = -1};
     struct child_spec spec = {.account = m->login.account, .program = m->program};
     struct monitor_child *child = NULL;
     const char *original = NULL;
@@ -175,6 +175,7 @@ static const char *start_child(struct monitor *m, const struct monitor_start *st
     if (r == 0) {
         add(m, child, start, &spec, pid);
         tell_started(m, start->id, spec.pty, &pipes);
+        monitor_log_take(m, &pipes.log);
     } else {
         refused = monitor_shortage("start a process", r, err);
         free(child);

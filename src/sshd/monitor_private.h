@@ -1,6 +1,6 @@
 /* What the parts of the monitor share: monitor.c (loop, messages, the end), monitor_login.c (who may log in),
  * monitor_children.c (shells, commands, sftp), monitor_start.c (what a child is started as), monitor_net.c
- * (forwards). */
+ * (forwards), monitor_log.c (what an SFTP server logs). */
 #ifndef MULTISSH_SSHD_MONITOR_PRIVATE_H
 #define MULTISSH_SSHD_MONITOR_PRIVATE_H
 
@@ -36,6 +36,7 @@ struct monitor_env {
 
 struct monitor_child;
 struct monitor_op;
+struct monitor_log;
 
 struct monitor {
     const struct monitor_config *config;
@@ -44,7 +45,7 @@ struct monitor {
     struct wire *wire; /* NULL: the end has begun */
     pid_t speaker;     /* 0: reaped */
     const char *killed_for;
-    bool told; /* by a signal, to end */
+    bool told;   /* by a signal, to end */
     int program; /* this program's file, or -1 */
     int signals;
     struct ssh_loop_watch *signal_watch;
@@ -53,6 +54,7 @@ struct monitor {
     struct monitor_env env;
     struct monitor_child *children;
     struct monitor_op *ops;
+    struct monitor_log *logs;
     char *agent_path; /* NULL: there is none */
 };
 
@@ -128,5 +130,11 @@ bool monitor_net_reaped(struct monitor *m, pid_t pid);
 void monitor_net_end(struct monitor *m);
 bool monitor_net_any(const struct monitor *m);
 void monitor_net_release(struct monitor *m);
+
+/* --- monitor_log.c --- */
+
+/* From now on what comes out of *fd goes to the log, line by line; *fd is taken, and then -1. */
+void monitor_log_take(struct monitor *m, int *fd);
+void monitor_log_release(struct monitor *m); /* with what is there to be read */
 
 #endif
