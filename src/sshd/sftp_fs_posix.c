@@ -96,6 +96,8 @@ static long read_file(void *arg, struct sftp_fs_file *file, void *data, size_t n
     (void)arg;
     if (offset > INT64_MAX)
         return -EINVAL;
+    if (n == 0)
+        return 0;
     do
         got = pread(file->fd, data, n, (off_t)offset);
     while (got < 0 && errno == EINTR);
