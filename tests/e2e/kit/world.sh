@@ -7,7 +7,7 @@ mount -t tmpfs -o mode=755 world "$world"
 cd "$world"
 mkdir etc home run run/sshd run/lock log bin
 cp -a /etc/. etc 2>/dev/null || true
-rm -f etc/ssh/ssh_host_* etc/nologin etc/passwd- etc/shadow- etc/group- etc/gshadow- etc/motd
+rm -f etc/ssh/ssh_host_* etc/nologin etc/passwd- etc/shadow- etc/group- etc/gshadow- etc/motd etc/update-motd.d/*
 : >etc/motd
 for program; do cp "$program" bin/; done
 chmod -R a+rX bin
