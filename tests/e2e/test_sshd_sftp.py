@@ -112,12 +112,16 @@ def attrs(size=None, owner=None, mode=None, times=None):
 
 class Fields:
     def __init__(self, data):
-        self.data = data
+        self.whole, self.at = data, 0
+
+    @property
+    def data(self):
+        return self.whole[self.at:]
 
     def take(self, n):
-        assert len(self.data) >= n, "the answer is cut short"
-        head, self.data = self.data[:n], self.data[n:]
-        return head
+        assert len(self.whole) >= self.at + n, "the answer is cut short"
+        self.at += n
+        return self.whole[self.at - n:self.at]
 
     def u32(self):
         return struct.unpack(">I", self.take(4))[0]
