@@ -16,6 +16,7 @@ struct output {
     struct buf text;
     bool opened, ended;
     bool strict; /* too much of it is a fault */
+    bool cut;    /* some of it was left out */
 };
 
 struct command {
@@ -59,6 +60,8 @@ static void take_words(struct command *c)
 {
     const char *text = (const char *)buf_data(&c->err.text);
     size_t end = buf_len(&c->err.text), from;
+    while (c->err.cut && end > 0 && text[end - 1] != '\n')
+        end--; /* it is the beginning of a line */
     while (end > 0 && (text[end - 1] == '\n' || text[end - 1] == '\r' || text[end - 1] == ' '))
         end--;
     for (from = end; from > 0 && text[from - 1] != '\n';)
@@ -133,7 +136,10 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     struct output *o = stream == (uv_stream_t *)&c->out.pipe ? &c->out : &c->err;
     if (n == 0 || o->ended)
         return;
-    if (n > 0 && (buf_append(&o->text, buf->base, (size_t)n) == 0 || !o->strict))
+    if (n > 0 && !o->cut && buf_append(&o->text, buf->base, (size_t)n) == 0)
+        return;
+    o->cut = o->cut || n > 0;
+    if (n > 0 && !o->strict)
         return;
     if (n > 0) { /* it talks too much to be believed */
         buf_clear(&o->text);
