@@ -234,7 +234,7 @@ def test_what_a_key_may_not_do(alice, one_line, has_agent, options, terminal, ag
 
 # --- authorized_keys: which lines count ---
 
-@pytest.mark.parametrize("options", ["frobnicate", "no-pty,frobnicate", 'command="x"x', "command=ls", 'command="a",command="b"', 'environment="1=2"',
+@pytest.mark.parametrize("options", ["frobnicate", "no-pty,frobnicate", 'command="x"x', "command=ls", 'command="a",command="b"', 'environment="=2"',
                                      'expiry-time="soon"', 'permitopen="nowhere"', 'permitlisten="nowhere"', "cert-authority"])
 def test_a_line_with_what_is_not_understood_does_not_count(alice, one_line, options):
     one_line(options)
@@ -248,7 +248,7 @@ def test_a_line_with_what_is_not_understood_does_not_count(alice, one_line, opti
 @pytest.mark.parametrize("options,why", [("verify-required", r'the option "verify-required" is not known or not supported here'),
                                          ('tunnel="0"', r'the option "tunnel" is not known or not supported here'),
                                          ('principals="alice"', r'the option "principals" is not known'),
-                                         ('from="10.0.0.1/8"', r"is not a list of IP addresses"),
+                                         ('environment="1=2"', r"is not NAME=VALUE"), ('from="10.0.0.1/8"', r"is not a list of IP addresses"),
                                          ('command="open', r"a double quote is not closed")])
 def test_what_cannot_be_honoured_is_named(alice, one_line, options, why):
     one_line(options)
@@ -310,6 +310,8 @@ HOME, FOLDER, FILE = "/home/alice", "/home/alice/.ssh", "/home/alice/.ssh/author
 @pytest.mark.parametrize("path,mode,good", [(HOME, 0o775, 0o755), (HOME, 0o757, 0o755), (FOLDER, 0o770, 0o700), (FOLDER, 0o702, 0o700),
                                             (FILE, 0o660, 0o600), (FILE, 0o602, 0o644)])
 def test_what_others_can_write_is_not_believed(alice, world, one_line, path, mode, good):
+    if REAL and mode & 0o022 == 0o020:
+        pytest.skip("Debian's OpenSSH lets a group write that has no other member")
     one_line()
     world.path(path).chmod(mode)
     refused(alice, rf"/authorized_keys is not believed: {path} can be written by others \(mode {mode:04o}\): chmod go-w {path}")
