@@ -33,9 +33,9 @@ void sftp_free(struct sftp *s)
     for (struct sftp_handle *handle; (handle = sftp_handles_any(&s->handles)) != NULL;)
         sftp_close(s, handle);
     if (s->begun)
-        log_info("SFTP session ended: %" PRIu64 " file(s) read, %" PRIu64 " bytes; %" PRIu64
+        log_info("SFTP session of %s ended: %" PRIu64 " file(s) read, %" PRIu64 " bytes; %" PRIu64
                  " file(s) written, %" PRIu64 " bytes; %u handle(s) never closed",
-                 s->files_read, s->bytes_read, s->files_written, s->bytes_written, left);
+                 s->config.who, s->files_read, s->bytes_read, s->files_written, s->bytes_written, left);
     sftp_handles_release(&s->handles);
     buf_release(&s->out);
     free(s);
@@ -82,7 +82,8 @@ static bool is_fault(int r)
 int sftp_tell(struct sftp *s, const char *what, const char *path, int r)
 {
     if (r < 0 && is_fault(r))
-        log_limited(&s->faults, LOG_LEVEL_WARN, "SFTP: %s \"%s\": %s", what, path, strerror(-r));
+        log_limited(&s->faults, LOG_LEVEL_WARN, "SFTP of %s: %s \"%s\": %s", s->config.who, what, path,
+                    strerror(-r));
     else
         log_debug("%s \"%s\"%s%s", what, path, r < 0 ? ": " : "", r < 0 ? strerror(-r) : "");
     return r;
@@ -127,6 +128,18 @@ int sftp_refuse(struct sftp *s, uint32_t id, enum sftp_status status, const char
     }
     sftp_answer_end(&a);
     return SFTP_ANSWERED;
+}
+
+int sftp_new_handle(struct sftp *s, uint32_t id, const char *path, struct sftp_handle **ret_handle)
+{
+    int r = sftp_handles_add(&s->handles, path, ret_handle);
+    if (r != -EMFILE)
+        return r;
+    log_limited(
+        &s->faults, LOG_LEVEL_WARN,
+        "SFTP of %s: \"%s\" is not opened: the client has %u files open already, and may not have more",
+        s->config.who, path, s->handles.open);
+    return sftp_refuse(s, id, SFTP_FAILURE, "Too many open files: close some first");
 }
 
 int sftp_answer_with_handle(struct sftp *s, uint32_t id, const struct sftp_handle *handle)
@@ -178,12 +191,12 @@ static int begin(struct sftp *s, struct sftp_packet *p)
     struct sftp_answer a;
     uint32_t version = sftp_packet_u32(p);
     if (p->bad) {
-        log_warn("SFTP: the client's first packet has no version: its session ends");
+        log_warn("SFTP of %s: the client's first packet has no version: its session ends", s->config.who);
         return -EPROTO;
     }
     s->version = version;
     s->begun = true;
-    log_debug("SFTP: the client's version is %u", version);
+    log_debug("SFTP of %s: the client's version is %u", s->config.who, version);
     sftp_answer_begin(&a, &s->out, SFTP_VERSION, OUR_VERSION);
     sftp_extended_offer(s, &a);
     return sftp_answer_end(&a);
@@ -224,7 +237,7 @@ static int packet(struct sftp *s, struct sftp_packet *p)
         return begin(s, p);
     uint32_t id = sftp_packet_u32(p);
     if (p->bad || !s->begun) {
-        log_warn("SFTP: the client sent %s: its session ends",
+        log_warn("SFTP of %s: the client sent %s: its session ends", s->config.who,
                  p->bad ? "a packet without a number" : "a request before its version");
         return -EPROTO;
     }
@@ -249,9 +262,9 @@ long sftp_input(struct sftp *s, const void *data, size_t n)
         struct sftp_packet head = {.at = bytes + done, .n = 4};
         size_t length = sftp_packet_u32(&head);
         if (length == 0 || length > SFTP_PACKET_MAX) {
-            log_warn(
-                "SFTP: the client sent a packet of %zu bytes, and 1 to %u are possible: its session ends",
-                length, SFTP_PACKET_MAX);
+            log_warn("SFTP of %s: the client sent a packet of %zu bytes, and 1 to %u are possible: its "
+                     "session ends",
+                     s->config.who, length, SFTP_PACKET_MAX);
             return -EPROTO;
         }
         if (n - done - 4 < length)

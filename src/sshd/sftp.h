@@ -24,6 +24,7 @@ struct sftp_config {
     void *fs_arg;
     bool read_only;
     unsigned handles_max; /* open at once; 1 to SFTP_HANDLES_MAX */
+    const char *who;      /* for the log: whose session it is; outlives the session */
 };
 
 /* Returns 0 or -ENOMEM. */

@@ -24,13 +24,7 @@ static int do_open(struct sftp *s, uint32_t id, struct sftp_packet *p)
     if (s->config.read_only && (flags & (SFTP_FS_WRITE | SFTP_FS_CREATE | SFTP_FS_TRUNCATE)) != 0)
         return -EPERM;
     /* The handle first: no file is made or emptied for a client that cannot have it. */
-    r = sftp_handles_add(&s->handles, path, &handle);
-    if (r == -EMFILE) {
-        log_limited(&s->faults, LOG_LEVEL_WARN,
-                    "SFTP: open \"%s\": the client has %u files open already, and may not have more", path,
-                    s->handles.open);
-        return sftp_refuse(s, id, SFTP_FAILURE, "Too many open files: close some first");
-    }
+    r = sftp_new_handle(s, id, path, &handle);
     if (r != 0)
         return r;
     r = s->config.fs->open(s->config.fs_arg, path, flags,

@@ -1,8 +1,6 @@
 /* The requests about folders: OPENDIR, READDIR, MKDIR, RMDIR. Touches them through struct sftp_fs alone. */
 #include "sshd/sftp_private.h"
 
-#include <errno.h>
-
 #define NEW_FOLDER_MODE 0777
 /* An answer with entries ends behind the one that passes this: what every client must be able to take (section 3), less the
  * largest entry. */
@@ -17,13 +15,7 @@ static int do_opendir(struct sftp *s, uint32_t id, struct sftp_packet *p)
     int r = sftp_complete(p);
     if (r != 0)
         return r;
-    r = sftp_handles_add(&s->handles, path, &handle);
-    if (r == -EMFILE) {
-        log_limited(&s->faults, LOG_LEVEL_WARN,
-                    "SFTP: opendir \"%s\": the client has %u files open already, and may not have more", path,
-                    s->handles.open);
-        return sftp_refuse(s, id, SFTP_FAILURE, "Too many open files: close some first");
-    }
+    r = sftp_new_handle(s, id, path, &handle);
     if (r != 0)
         return r;
     r = s->config.fs->opendir(s->config.fs_arg, path, &handle->dir);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -136,12 +137,26 @@ static void ignore_signal(int number)
     sigaction(number, &ignore, NULL);
 }
 
-static int exit_code(int r)
+/* The account and, when it came by SSH, from where. */
+static void name_session(void *fs_arg, char *out, size_t size)
+{
+    const char *connection = getenv("SSH_CONNECTION");
+    const char *name = sftp_fs_native.user_name(fs_arg, (uint32_t)getuid());
+    int n = connection == NULL ? 0 : (int)strcspn(connection, " ");
+    if (name[0] == '\0')
+        name = "an account without a name";
+    if (n > 0 && n < 64)
+        (void)snprintf(out, size, "%s from %.*s", name, n, connection);
+    else
+        (void)snprintf(out, size, "%s", name);
+}
+
+static int exit_code(int r, const char *who)
 {
     if (r == 0 || r == -EPIPE || r == -ECONNRESET)
         return 0; /* it is the client's to end the session */
     if (r != -EPROTO)
-        log_error("SFTP: the connection: %s", strerror(-r));
+        log_error("SFTP of %s: the connection: %s", who, strerror(-r));
     return 1;
 }
 
@@ -149,6 +164,7 @@ int sftp_main(bool read_only)
 {
     struct sftp_config config = {.fs = &sftp_fs_native, .read_only = read_only, .handles_max = handles_max()};
     struct channel c = {0};
+    char who[400] = "?";
     int was_in = prepare(IN), was_out = prepare(OUT);
     int r = was_in < 0 ? was_in : was_out < 0 ? was_out : 0;
 
@@ -160,12 +176,15 @@ int sftp_main(bool read_only)
     if (r == 0)
         r = sftp_fs_new(&config.fs_arg);
     if (r == 0)
+        name_session(config.fs_arg, who, sizeof who);
+    config.who = who;
+    if (r == 0)
         r = sftp_new(&config, &c.sftp);
     c.input = malloc(INPUT_BYTES);
     if (r == 0)
         r = c.input == NULL ? -ENOMEM : serve(&c);
     if (r == 0 && c.end > c.start)
-        log_warn("SFTP: the client's bytes ended within a packet");
+        log_warn("SFTP of %s: the client's bytes ended within a packet", who);
     sftp_free(c.sftp);
     sftp_fs_free(config.fs_arg);
     free(c.input);
@@ -174,5 +193,5 @@ int sftp_main(bool read_only)
         (void)fcntl(OUT, F_SETFL, was_out);
     if (was_in >= 0)
         (void)fcntl(IN, F_SETFL, was_in);
-    return exit_code(r);
+    return exit_code(r, who);
 }

@@ -52,6 +52,8 @@ int sftp_answer_with_handle(struct sftp *s, uint32_t id, const struct sftp_handl
 int sftp_answer_with_attrs(struct sftp *s, uint32_t id, const struct sftp_fs_attrs *attrs);
 int sftp_answer_with_name(struct sftp *s, uint32_t id, const char *name);
 
+/* As sftp_handles_add; with SFTP_ANSWERED there are too many, and the client was told. */
+int sftp_new_handle(struct sftp *s, uint32_t id, const char *path, struct sftp_handle **ret_handle);
 /* The handle that the next field names; NULL: none. */
 struct sftp_handle *sftp_handle_of(struct sftp *s, struct sftp_packet *p);
 /* Closes it and counts what went through it. Returns 0 or a negative errno value. */
