@@ -15,7 +15,7 @@ for arg in "$@"; do
 	--check) check=yes ;;
 	build) wanted+=(gcc libc6-dev make cmake pkgconf libssl-dev libuv1-dev libcjson-dev libsqlite3-dev libinih-dev
 		libseccomp-dev libssh-dev libpam0g-dev) ;;
-	demo) wanted+=(openssh-client openssh-server) ;;
+	demo) wanted+=(openssh-client openssh-server rsync) ;;
 	test) wanted+=(libcmocka-dev openssh-client openssh-server openssh-sftp-server python3 python3-pytest python3-pytest-xdist
 		python3-paramiko python3-asyncssh python3-cryptography putty-tools dropbear-bin autossh tinyproxy-bin rsync git
 		nftables iproute2 mandoc sshfs fuse3 ansible-core) ;;
