@@ -182,10 +182,10 @@ static int take_permit_open(struct authkeys_options *o, const char *value, struc
 
 static int take_permit_listen(struct authkeys_options *o, const char *value, struct errmsg *err)
 {
-    char host[AUTHKEYS_OPTIONS_HOST], any_host[16] = "";
+    char host[AUTHKEYS_OPTIONS_HOST], any_host[16];
     unsigned port;
-    /* A bare port means it on every address. */
-    if (strpbrk(value, ":/") == NULL && strcmp(value, "none") != 0 && parse_port(value, &port) == 0) {
+    /* What has no host is a port, on every address. */
+    if (strchr(value, ':') == NULL && strcmp(value, "none") != 0) {
         snprintf(any_host, sizeof any_host, "*:%s", value);
         value = any_host;
     }

@@ -459,6 +459,8 @@ static void permit_listen(void **state)
             fail_msg("%s: %s:%u", cases[i].options, cases[i].host, cases[i].port);
     }
     refused("permitlisten=\"localhost\"", "is not [HOST:]PORT, [HOST:]* or none");
+    refused("permitlisten=\"localhost/80\"", "is not [HOST:]PORT, [HOST:]* or none");
+    refused("permitlisten=\"123456789012345678\"", "is not [HOST:]PORT, [HOST:]* or none");
     refused("permitlisten=\"0\"", "is not [HOST:]PORT, [HOST:]* or none");
     refused("permitlisten=\"\"", "is not [HOST:]PORT, [HOST:]* or none");
 }
