@@ -33,7 +33,7 @@ def test_offline_after_a_restart_of_the_hub(web01, alice, hub):
 
 def test_no_ssh_server_on_the_machine(bench, hub, alice):
     port = free_port()
-    Agent(bench, hub, "bare", ssh=f"127.0.0.1:{port}")
+    Agent(bench, hub, "bare", ssh=f"127.0.0.1:{port}", command_flags=["--ssh-mode", "openssh"])
     done = alice.jump("bare", "true").failed(255)
     assert re.search(r"bare", done.err) and re.search(r"SSH server|refused", done.err, re.I) and str(port) in done.err, done
     # And from the moment that one is there, it works: probed, not assumed.
@@ -55,7 +55,7 @@ def test_something_else_listens_there(bench, hub, alice):
             kept.append(client)
     kept = []
     threading.Thread(target=serve, daemon=True).start()
-    Agent(bench, hub, "mail", ssh=f"127.0.0.1:{listener.getsockname()[1]}")
+    Agent(bench, hub, "mail", ssh=f"127.0.0.1:{listener.getsockname()[1]}", command_flags=["--ssh-mode", "openssh"])
     done = alice.jump("mail", "true", timeout=30).failed(255)
     assert re.search(r"not (an )?SSH|no SSH", done.err, re.I), done
 
