@@ -37,7 +37,11 @@ void ssh_os_quick_ack(int fd)
 uint64_t ssh_os_peer_silence(int fd)
 {
     struct tcp_info info;
-    socklen_t size = sizeof info;
+    socklen_t size = sizeof info, domain_size = sizeof(int);
+    int domain = AF_UNSPEC;
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_size) == 0 && domain == AF_UNIX) {
+        return 0; /* the peer's kernel is this one; whoever is behind it has keepalives of its own */
+    }
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
         size < offsetof(struct tcp_info, tcpi_last_ack_recv) + sizeof info.tcpi_last_ack_recv) {
         return UINT64_MAX;

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import threading
+import time
 
 import pytest
 from conftest import need, setup
@@ -250,6 +251,21 @@ def test_a_session_outlives_a_restart_of_the_hub(bench, nas, alice, hub):
     assert ssh.stdout.read() == b"done\n"
     assert ssh.wait(20) == 0
     assert nas.row()["ssh"] == "built-in"
+
+
+def test_a_client_that_is_silent_for_long_keeps_its_session(bench, hub, alice):
+    """Whether a user is gone is found out between hub and user; a session may wait for a lost connection for an hour."""
+    machine = Builtin(bench, hub, "patient", [alice], conf="keepalive = 1s\n")
+    machine.wait_ssh("built-in", "ok")
+    ssh = alice.popen("-J", "hub", f"{ME}@patient", "echo ready; cat")
+    assert ssh.stdout.readline() == b"ready\n"
+    os.kill(ssh.pid, signal.SIGSTOP)
+    time.sleep(6)  # what must not happen would happen after 3 s
+    os.kill(ssh.pid, signal.SIGCONT)
+    ssh.stdin.write(b"still here\n")
+    assert ssh.stdout.readline() == b"still here\n"
+    ssh.stdin.close()
+    assert ssh.wait(20) == 0
 
 
 def test_many_bytes_both_ways(nas, alice):
