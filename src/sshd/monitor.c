@@ -33,10 +33,11 @@ void monitor_fail(struct monitor *m, uint32_t id, const char *text)
     monitor_send(m, &out, NULL, 0);
 }
 
-void monitor_misbehaved(struct wire_in *in, const char *why)
+void monitor_misbehaved(struct monitor *m, struct wire_in *in, const char *why)
 {
-    if (!in->bad)
+    if (m->killed_for == NULL)
         log_error("the process that speaks SSH broke the rules: it %s; the connection ends", why);
+    m->killed_for = "it broke the rules";
     in->bad = true;
 }
 
@@ -146,11 +147,11 @@ static void on_message(void *arg, struct wire_in *in, int *fds, size_t fd_n)
     struct monitor *m = arg;
     (void)fds; /* the wire closes them */
     if (fd_n > 0) {
-        monitor_misbehaved(in, "sent a descriptor");
+        monitor_misbehaved(m, in, "sent a descriptor");
         return;
     }
     if (in->type != WIRE_KEY && in->type != WIRE_PASSWORD && m->login.account == NULL) {
-        monitor_misbehaved(in, "asked for something before the login");
+        monitor_misbehaved(m, in, "asked for something before the login");
         return;
     }
     switch (in->type) {
@@ -182,13 +183,11 @@ static void on_message(void *arg, struct wire_in *in, int *fds, size_t fd_n)
         monitor_net_agent(m, in);
         break;
     default:
-        monitor_misbehaved(in, "sent a message of a kind that there is not");
+        monitor_misbehaved(m, in, "sent a message of a kind that there is not");
         break;
     }
     if (!wire_done(in))
-        monitor_misbehaved(in, "sent a malformed message");
-    if (in->bad)
-        m->killed_for = "it broke the rules";
+        monitor_misbehaved(m, in, "sent a malformed message");
 }
 
 static void on_lost(void *arg, const char *why)

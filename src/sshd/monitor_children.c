@@ -265,7 +265,7 @@ void monitor_children_close(struct monitor *m, struct wire_in *in)
     if (!wire_done(in) || *at == NULL) /* it was refused */
         return;
     if ((*at)->closed) {
-        monitor_misbehaved(in, "closed a session twice");
+        monitor_misbehaved(m, in, "closed a session twice");
         return;
     }
     (*at)->closed = true;

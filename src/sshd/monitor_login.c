@@ -145,11 +145,11 @@ static bool may_ask(struct monitor *m, struct wire_in *in)
 {
     struct monitor_login *login = &m->login;
     if (login->account != NULL)
-        monitor_misbehaved(in, "asked for a second login");
+        monitor_misbehaved(m, in, "asked for a second login");
     else if (login->answering)
-        monitor_misbehaved(in, "asked before it had its answer");
+        monitor_misbehaved(m, in, "asked before it had its answer");
     else if (++login->asked > 2 * m->options->tries_max + ASKED_EXTRA)
-        monitor_misbehaved(in, "tried too many keys and passwords");
+        monitor_misbehaved(m, in, "tried too many keys and passwords");
     else
         return true;
     return false;

@@ -65,7 +65,7 @@ void monitor_send(struct monitor *m, struct buf *out, const int *fds, size_t fd_
 /* Answers that id failed; text is for the user. */
 void monitor_fail(struct monitor *m, uint32_t id, const char *text);
 /* Did the speaker break the rules? Logs why and gives it up: in->bad. */
-void monitor_misbehaved(struct wire_in *in, const char *why);
+void monitor_misbehaved(struct monitor *m, struct wire_in *in, const char *why);
 /* Ends the connection and kills the speaker. */
 void monitor_give_up(struct monitor *m, const char *why);
 /* The sentence for the user when this machine has no processes, descriptors or memory left; logged. */

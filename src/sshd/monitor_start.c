@@ -43,7 +43,7 @@ void monitor_start_env(struct monitor *m, struct wire_in *in)
     char *value = wire_text(in, WIRE_MAX);
     if (wire_done(in)) {
         if (m->env.used && m->env.id != in->id)
-            monitor_misbehaved(in, "sent variables of two sessions at once");
+            monitor_misbehaved(m, in, "sent variables of two sessions at once");
         m->env.used = true;
         m->env.id = in->id;
         take_variable(m, name, value);
@@ -72,11 +72,11 @@ int monitor_start_read(struct monitor *m, struct wire_in *in, struct monitor_sta
     s.command = wire_text(in, WIRE_MAX);
     s.kind = (enum host_start_kind)kind;
     if (wire_done(in) && kind != HOST_SHELL && kind != HOST_EXEC && kind != HOST_SFTP)
-        monitor_misbehaved(in, "asked for a session of a kind that there is not");
+        monitor_misbehaved(m, in, "asked for a session of a kind that there is not");
     else if (wire_done(in) && monitor_children_known(m, in->id))
-        monitor_misbehaved(in, "used the number of a session twice");
+        monitor_misbehaved(m, in, "used the number of a session twice");
     else if (wire_done(in) && m->env.used && m->env.id != in->id)
-        monitor_misbehaved(in, "sent variables of one session and started another");
+        monitor_misbehaved(m, in, "sent variables of one session and started another");
     if (!wire_done(in)) {
         free(s.term);
         free(s.command);
