@@ -18,7 +18,7 @@ from pathlib import Path
 
 from . import proc
 from .bench import program
-from .parts import User, keygen
+from .parts import Agent, User, keygen
 from .terminal import Terminal
 from .wait import free_port, wait_for
 
@@ -68,7 +68,7 @@ class World:
         self.folder = bench.folder("world")
         self.accounts = {}
         self._uids = FIRST_UID
-        programs = [str(program("multissh-sshd"))] if program("multissh-sshd").exists() else []
+        programs = [str(program(name)) for name in ("multissh-sshd", "multissh-agent") if program(name).exists()]
         self.holder = bench.start(
             "world", *_unshare(), "sh", SETUP, self.folder, *programs, stdin=subprocess.PIPE)
         self.holder.wait_log(r"^ready$", 20)
@@ -465,6 +465,22 @@ class RealSshd(Listener):
 
     def public_host_key(self):
         return self.public
+
+
+class InnerAgent(Agent):
+    """multissh-agent in a world, as its server's user; users reach the built-in SSH server."""
+
+    def __init__(self, world, hub, name="web01", flags=(), **more):
+        self.world = world
+        user = world.server_user
+        state = f"{world.accounts[user].home}/.agent-{world.bench.number()}" if user else f"/root/agent-{world.bench.number()}"
+        world.mkdir(state, owner=user, mode=0o700)
+        super().__init__(world.bench, hub, name, state=state, env=world.environment(user), flags=["--ssh-mode", "built-in", "--sshd-socket", "none", *flags],
+                         **more)
+
+    def argv_join(self, *more):
+        argv = [f"{INSIDE}/bin/multissh-agent", *map(str, super().argv_join(*more)[1:])]
+        return self.world.enter(*argv, user=self.world.server_user)
 
 
 def server(world, **options):
