@@ -24,10 +24,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#ifdef MULTISSH_SANITIZED
+#include <sanitizer/lsan_interface.h>
+#endif
 
 #define WAIT_MS 20000
 #define KEY "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJHBXQ5NhJ5CIFDP2W21kuCOXTno+pGtyAEnLoeboRgM"
@@ -63,7 +67,7 @@ static int become_ordinary(void)
     if (mount(passwd, "/etc/passwd", NULL, MS_BIND, NULL) != 0 || chown(scratch, 54321, 54321) != 0 ||
         setgroups(0, NULL) != 0 || setresgid(54321, 54321, 54321) != 0 || setresuid(54321, 54321, 54321) != 0)
         return -1;
-    return 0;
+    return prctl(PR_SET_DUMPABLE, 1); /* the sanitizers look into the process */
 }
 
 static inline int monitored_setup(void **state)
@@ -106,6 +110,13 @@ static void be_speaker(int life)
     _exit(0);
 }
 
+static void check_leaks(void)
+{
+#ifdef MULTISSH_SANITIZED
+    __lsan_do_leak_check(); /* _exit does not */
+#endif
+}
+
 /* line: of authorized_keys, with %s for the key. Options of m may have been changed by change. */
 static inline void monitored_start(struct monitored *m, const char *line,
                                    void (*change)(struct sshd_options *))
@@ -143,7 +154,10 @@ static inline void monitored_start(struct monitored *m, const char *line,
         if (config.speaker == 0)
             be_speaker(201);
         (void)close(201);
-        _exit(monitor_run(&config) == 0 ? 0 : 1);
+        int r = monitor_run(&config);
+        sshd_options_release(&m->options);
+        check_leaks();
+        _exit(r == 0 ? 0 : 1);
     }
     (void)close(pair[1]);
     (void)close(life[0]);
