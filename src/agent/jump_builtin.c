@@ -118,9 +118,7 @@ static int spawn(struct jump *j, uv_pipe_t *pipe, char *program, char *state)
                                     .flags = UV_PROCESS_DETACHED | UV_PROCESS_WINDOWS_HIDE};
     c->agent = j->agent;
     c->process.data = c;
-    process_child_begin();
     int r = uv_spawn(j->agent->loop, &c->process, &options);
-    process_child_end();
     if (r != 0) {
         uv_close((uv_handle_t *)&c->process, on_child_closed);
         return r;

@@ -17,11 +17,8 @@ int process_lock(const char *path, int *ret_fd, long *ret_pid);
 /* The folder for the agent's state when none is given. Returns 0 or -ENAMETOOLONG, -ENOENT (no home). */
 int process_state_dir(char *out, size_t size);
 
-/* A child that works for users gets the file mode mask and the limit of descriptors that this process was
- * started with, and not those that process_prepare has set: the first from within these two calls … */
-void process_child_begin(void);
-void process_child_end(void);
-/* … the second as soon as it runs. */
+/* Gives a child that works for users the limit of descriptors that this process was started with, in place of
+ * the one that process_prepare has set. To be called as soon as it runs. */
 void process_child_limits(long pid);
 
 /* May the account that this process runs as have a shell? Then "" is in out, else the account's name. */

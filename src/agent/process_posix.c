@@ -12,19 +12,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PRIVATE_MASK 077
-
 static struct {
-    mode_t mask;
     struct rlimit files;
     bool files_known;
-} given = {.mask = 022}; /* what this process was started with */
+} given; /* what this process was started with */
 
 void process_prepare(void)
 {
     struct rlimit files;
     signal(SIGPIPE, SIG_IGN);
-    given.mask = umask(PRIVATE_MASK);
+    umask(077);
     given.files_known = getrlimit(RLIMIT_NOFILE, &given.files) == 0;
     files = given.files;
     if (given.files_known && files.rlim_cur < files.rlim_max) {
@@ -72,16 +69,6 @@ int process_state_dir(char *out, size_t size)
     else
         return -ENOENT;
     return n >= 0 && (size_t)n < size ? 0 : -ENAMETOOLONG;
-}
-
-void process_child_begin(void)
-{
-    (void)umask(given.mask);
-}
-
-void process_child_end(void)
-{
-    (void)umask(PRIVATE_MASK);
 }
 
 void process_child_limits(long pid)

@@ -105,8 +105,22 @@ def test_commands(nas, alice):
     done = alice.jump("nas", "cat; echo err >&2; exit 7", input="through\n")
     assert (done.status, done.out) == (7, "through\n"), done
     assert "err\n" in done.err
-    who = alice.jump("nas", "id -un; echo $HOME; umask; ulimit -n").ok().out.split()
-    assert who[0] == ME and who[2] == f"{os.umask(os.umask(0o022)):04o}", who
+    assert alice.jump("nas", "id -un").ok().out == f"{ME}\n"
+
+
+class Prepared(Builtin):
+    """The agent is started by a shell that sets things first."""
+
+    def argv_join(self, *more):
+        return ["sh", "-ec", f'{self.before}; exec "$@"', "sh", *super().argv_join(*more)]
+
+
+def test_what_the_agent_sets_for_itself_is_not_passed_on(bench, hub, alice):
+    """It makes its files private and takes as many descriptors as it can; a session has neither."""
+    Prepared.before = "ulimit -Sn 777"
+    machine = Prepared(bench, hub, "given", [alice])
+    machine.wait_ssh("built-in", "ok")
+    assert alice.jump("given", "umask; ulimit -Sn; ls /proc/self/fd").ok().out.split() == ["0022", "777", "0", "1", "2", "3"]
 
 
 def test_it_says_where_the_user_comes_from(nas, alice):
