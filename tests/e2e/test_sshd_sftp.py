@@ -1041,7 +1041,15 @@ try:
     assert (info.st_size, info.st_mode & 0o7777, int(info.st_mtime), info.st_nlink) == (10, 0o604, t.EPOCH, 2)
     assert os.readlink(mounted / "link") == "data2"
     assert os.statvfs(mounted).f_blocks > 0
-    assert len(os.listdir(place / "home/copy")) == 300 and not (place / "home/folder").exists()
+    assert len(os.listdir(mounted / "copy")) == 300 and not (place / "home/folder").exists()
+    # A disk that cannot rename without replacing (this one): nothing is replaced all the same.
+    with t.raw(place, cwd=mounted) as client:
+        assert t.code_of(client.ask(t.RENAME, t.text("data2"), t.text("hard"))) == t.FAILURE
+        assert t.code_of(client.ask(t.RENAME, t.text("copy"), t.text("hard"))) == t.FAILURE
+        assert t.code_of(client.ask(t.RENAME, t.text("nothing"), t.text("other"))) == t.NO_SUCH_FILE
+        assert t.code_of(client.ask(t.RENAME, t.text("data2"), t.text("data3"))) == t.OK
+        assert t.code_of(client.ask(t.RENAME, t.text("copy"), t.text("copy2"))) == t.OK
+    assert sorted(os.listdir(place / "home")) == ["copy2", "data3", "hard", "link"]
     try:
         (mounted / "nothing").read_bytes()
         raise AssertionError("a file that is not there was read")
