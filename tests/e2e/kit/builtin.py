@@ -283,13 +283,14 @@ class UserWorld(World):
 
 
 class Listener:
-    """Starts a server for each connection, as inetd does: the connection is descriptor 0 and 1, the log 2. One of a bench's processes."""
+    """Starts a server for each connection, as inetd does: the connection is descriptor 0 and 1, the log 2 (classic: the connection, too). One of a
+    bench's processes."""
 
-    def __init__(self, world, name, env=None, keep_stdout=False):
+    def __init__(self, world, name, env=None, classic=False):
         self.world, self.bench, self.name = world, world.bench, name
         self.log_path = self.bench.path(f"{name}.{self.bench.number()}.log")
         self.log_path.touch()
-        self.env, self.keep_stdout = env, keep_stdout
+        self.env, self.classic = env, classic
         self.port = free_port()
         self.address = "127.0.0.1"
         self.connections = []  # Popen, in the order in which they came
@@ -320,7 +321,7 @@ class Listener:
         with open(self.log_path, "ab") as log:
             popen = subprocess.Popen(
                 self.world.enter(*self.command(), user=self.world.server_user), stdin=connection,
-                stdout=subprocess.DEVNULL if self.keep_stdout else connection, stderr=log, cwd="/", start_new_session=True,
+                stdout=connection, stderr=connection if self.classic else log, cwd="/", start_new_session=True,
                 env=self.bench.env(self.world.environment(self.world.server_user, self.env)))
         self.connections.append(popen)
         threading.Thread(target=popen.wait, daemon=True).start()  # so that none stays a zombie
@@ -418,7 +419,7 @@ class Listener:
 class BuiltIn(Listener):
     """multissh-sshd --inetd. Flags may be changed between connections."""
 
-    def __init__(self, world, *flags, config=None, env=None, keep_stdout=False):
+    def __init__(self, world, *flags, config=None, env=None, classic=False):
         self.flags = [str(flag) for flag in flags]
         self.binary = f"{INSIDE}/bin/multissh-sshd"
         number = world.bench.number()
@@ -429,7 +430,7 @@ class BuiltIn(Listener):
         if config is not None:
             self.config = f"{self.state}/sshd.conf"
             world.write(self.config, config, owner=user, mode=0o600)
-        super().__init__(world, "multissh-sshd", env, keep_stdout)
+        super().__init__(world, "multissh-sshd", env, classic)
 
     def command(self):
         return [self.binary, "--inetd", "--state", self.state, *self.flags]
