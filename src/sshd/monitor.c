@@ -95,11 +95,20 @@ static void on_deadline(void *arg)
     ssh_loop_stop(m->loop);
 }
 
+/* A whole process group or service that is stopped is no fault. */
+static bool told_to_end(int signal_number)
+{
+    return signal_number == SIGTERM || signal_number == SIGHUP || signal_number == SIGINT;
+}
+
 static void speaker_ended(struct monitor *m, int status)
 {
     m->speaker = 0;
     if (m->killed_for != NULL)
         log_debug("the process that speaks SSH was killed: %s", m->killed_for);
+    else if (WIFSIGNALED(status) && told_to_end(WTERMSIG(status)))
+        log_info("the process that speaks SSH was ended by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
     else if (WIFSIGNALED(status))
         log_error("the process that speaks SSH was ended by signal %d (%s)%s", WTERMSIG(status),
                   strsignal(WTERMSIG(status)), WCOREDUMP(status) ? ", core dumped" : "");
@@ -127,13 +136,8 @@ static void on_signals(void *arg, short ready)
     bool child, end;
     (void)ready;
     monitor_signals_take(m->signals, &child, &end);
-    if (end && m->told) {
-        on_deadline(m); /* the second time: at once */
-        return;
-    }
-    if (end) {
-        m->told = true;
-        log_at(m->wire != NULL ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "told to end: the connection is closed");
+    if (end && m->wire != NULL) {
+        log_info("told to end: the connection is closed");
         begin_end(m, NULL);
     }
     if (child)

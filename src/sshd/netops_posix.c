@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define BACKLOG 128
-#define AGENT_FOLDER "/tmp/ssh-XXXXXXXXXX"
+#define AGENT_FOLDER "/tmp/ssh-XXXXXX"
 
 __attribute__((format(printf, 2, 3))) static int fail(int fd, const char *fmt, ...)
 {

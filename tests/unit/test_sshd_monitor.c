@@ -2,6 +2,7 @@
 #include "sshd_monitored.h"
 
 #include "sshd/sftp.h"
+#include <sys/resource.h>
 
 static const unsigned all_rights =
     HOST_RIGHT_PTY | HOST_RIGHT_LOCAL_FORWARD | HOST_RIGHT_REMOTE_FORWARD | HOST_RIGHT_AGENT;
@@ -354,6 +355,41 @@ static void too_many_sessions(void **state)
     monitored_end(&m);
 }
 
+/* Leaves the monitor so much of a resource. */
+static void starve(const struct monitored *m, __rlimit_resource_t what, rlim_t left, struct rlimit *before)
+{
+    struct rlimit limit;
+    assert_int_equal(prlimit(m->pid, what, NULL, before), 0);
+    limit = (struct rlimit){.rlim_cur = left, .rlim_max = before->rlim_max};
+    assert_int_equal(prlimit(m->pid, what, &limit, NULL), 0);
+}
+
+static void shortages(void **state)
+{
+    struct monitored m;
+    struct rlimit before;
+    char out[16];
+    (void)state;
+    monitored_login(&m, "", NULL);
+    starve(&m, RLIMIT_NOFILE, 6, &before);
+    monitored_ask(&m, 1, HOST_EXEC, false, "echo x");
+    monitored_expect_failed(&m, 1, "Too many open files");
+    monitored_ask(&m, 2, HOST_EXEC, true, "echo x");
+    monitored_expect_failed(&m, 2, "Too many open files");
+    monitored_say(&m, WIRE_AGENT, 3, NULL);
+    monitored_expect_failed(&m, 3, "Too many open files");
+    assert_int_equal(prlimit(m.pid, RLIMIT_NOFILE, &before, NULL), 0);
+    starve(&m, RLIMIT_NPROC, 1, &before);
+    monitored_ask(&m, 4, HOST_EXEC, false, "echo x");
+    monitored_expect_failed(&m, 4, "Resource temporarily unavailable");
+    monitored_say(&m, WIRE_AGENT, 5, NULL);
+    monitored_expect_failed(&m, 5, "Resource temporarily unavailable");
+    assert_int_equal(prlimit(m.pid, RLIMIT_NPROC, &before, NULL), 0);
+    monitored_run(&m, 6, HOST_EXEC, "echo x", 0, out, sizeof out);
+    assert_string_equal(out, "x\n");
+    monitored_end(&m);
+}
+
 static void sftp_session(void **state)
 {
     static const uint8_t init[] = {0, 0, 0, 5, 1, 0, 0, 0, 3};
@@ -397,6 +433,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(variables),
         cmocka_unit_test(long_command),
         cmocka_unit_test(too_many_sessions),
+        cmocka_unit_test(shortages),
         cmocka_unit_test(sftp_session),
     };
     /* The monitor starts its own program for sftp, and here that is this one. */
