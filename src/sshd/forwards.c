@@ -247,7 +247,11 @@ static void accept_all(struct listener *listener, int door)
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         struct sockaddr_storage from;
         socklen_t size = sizeof from;
-        int fd = accept4(door, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = -1;
+        errno = EMFILE;
+        if (host_room(listener->sshd->host)) {
+            fd = accept4(door, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        }
         if (fd >= 0) {
             forward_back(listener, fd, (struct sockaddr *)&from);
         } else if (errno == EAGAIN) {
@@ -451,10 +455,27 @@ bool forwards_agent_pending(const struct sshd *sshd)
 
 /* --- all --- */
 
+/* The first in the list gets the room that there is: another one the next time. */
+static void rotate(struct sshd *sshd)
+{
+    struct forward *first = sshd->forwards;
+    struct forward **at = &sshd->forwards;
+    if (first == NULL || first->next == NULL) {
+        return;
+    }
+    sshd->forwards = first->next;
+    while (*at != NULL) {
+        at = &(*at)->next;
+    }
+    *at = first;
+    first->next = NULL;
+}
+
 void forwards_turn_all(struct sshd *sshd)
 {
     struct forward **at = &sshd->forwards;
     struct listener **door = &sshd->listeners;
+    rotate(sshd);
     while (*at != NULL) {
         struct forward *forward = *at;
         if (forward_turn(forward)) {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define TEXT_MAX 4096u
@@ -20,6 +21,10 @@ struct host_child {
     void *arg;
     bool started;
 };
+
+#define CHILD_FDS 3u
+#define WAIT_FDS 2u
+#define SPARE_FDS 16u
 
 struct host_wait {
     struct host_wait *next;
@@ -40,6 +45,8 @@ struct host {
     unsigned rights;
     struct host_child *children;
     struct host_wait *waits;
+    int probe;            /* the connection to the monitor, which is there */
+    unsigned fds, coming; /* the limit of descriptors; those that answers may bring */
 };
 
 /* --- answers --- */
@@ -73,6 +80,7 @@ static struct host_child *find_child(struct host *host, uint32_t id)
 static void forget_child(struct host_child *child)
 {
     struct host_child **at = &child->host->children;
+    child->host->coming -= child->started ? 0 : CHILD_FDS;
     while (*at != child) {
         at = &(*at)->next;
     }
@@ -89,6 +97,7 @@ static struct host_wait *take_wait(struct host *host, uint32_t id)
     wait = *at;
     if (wait != NULL) {
         *at = wait->next;
+        host->coming -= WAIT_FDS;
     }
     return wait;
 }
@@ -119,6 +128,7 @@ static void on_started(struct host *host, struct wire_in *in, int *fds, size_t f
     if (child != NULL) {
         int first = take_fd(&fds[0]);
         child->started = true;
+        host->coming -= CHILD_FDS;
         child->events.started(child->arg, first, fd_n == 3 ? take_fd(&fds[1]) : first,
                               fd_n == 3 ? take_fd(&fds[2]) : first);
     }
@@ -218,6 +228,7 @@ int host_new(struct ssh_loop *loop, int fd, const struct host_events *events, vo
              struct host **ret_host)
 {
     struct host *host = calloc(1, sizeof *host);
+    struct rlimit files;
     int rc;
     if (host == NULL) {
         close(fd);
@@ -225,6 +236,10 @@ int host_new(struct ssh_loop *loop, int fd, const struct host_events *events, vo
     }
     host->events = *events;
     host->arg = arg;
+    host->probe = fd;
+    host->fds = getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < UINT32_MAX
+                    ? (unsigned)files.rlim_cur
+                    : UINT32_MAX;
     rc = wire_new(loop, fd, on_message, on_lost, host, &host->wire);
     if (rc < 0) {
         free(host);
@@ -251,6 +266,18 @@ void host_free(struct host *host)
     }
     wire_free(host->wire);
     free(host);
+}
+
+/* The lowest free descriptor tells how many are in use at least. A descriptor that comes and finds no room is
+ * lost, and nobody could tell whose it was. */
+bool host_room(const struct host *host)
+{
+    int lowest = fcntl(host->probe, F_DUPFD_CLOEXEC, 0);
+    if (lowest < 0) {
+        return false;
+    }
+    close(lowest);
+    return (unsigned)lowest + host->coming + CHILD_FDS + SPARE_FDS <= host->fds;
 }
 
 static int send_bare(struct host *host, enum wire_type type, uint32_t id)
@@ -358,10 +385,10 @@ static int send_start(struct host *host, const struct host_start *start)
 int host_start(struct host *host, const struct host_start *start, const struct host_child_events *events,
                void *arg, struct host_child **ret_child)
 {
-    struct host_child *child = calloc(1, sizeof *child);
+    struct host_child *child = host_room(host) ? calloc(1, sizeof *child) : NULL;
     int rc;
     if (child == NULL) {
-        return -ENOMEM;
+        return host_room(host) ? -ENOMEM : -EMFILE;
     }
     child->host = host;
     child->id = ++host->last_id;
@@ -377,6 +404,7 @@ int host_start(struct host *host, const struct host_start *start, const struct h
     }
     child->next = host->children;
     host->children = child;
+    host->coming += CHILD_FDS;
     *ret_child = child;
     return 0;
 }
@@ -429,10 +457,10 @@ static int send_place(struct host *host, enum wire_type type, uint32_t id, const
 static int ask_socket(struct host *host, enum wire_type type, const char *name, unsigned port,
                       const struct host_wait *form, struct host_wait **ret_wait)
 {
-    struct host_wait *wait = malloc(sizeof *wait);
+    struct host_wait *wait = host_room(host) ? malloc(sizeof *wait) : NULL;
     int rc;
     if (wait == NULL) {
-        return -ENOMEM;
+        return host_room(host) ? -ENOMEM : -EMFILE;
     }
     *wait = *form;
     wait->host = host;
@@ -444,6 +472,7 @@ static int ask_socket(struct host *host, enum wire_type type, const char *name, 
     }
     wait->next = host->waits;
     host->waits = wait;
+    host->coming += WAIT_FDS;
     *ret_wait = wait;
     return 0;
 }
@@ -466,6 +495,7 @@ int host_agent(struct host *host, host_fd_fn *fn, void *arg, struct host_wait **
     return ask_socket(host, WIRE_AGENT, NULL, 0, &(struct host_wait){.fn = fn, .arg = arg}, ret_wait);
 }
 
+/* Its descriptors may still come, and find room for the moment until they are closed. */
 void host_wait_cancel(struct host_wait *wait)
 {
     if (wait != NULL) {

@@ -241,7 +241,11 @@ static void start(struct session *session)
     session->terminal = what.pty;
     rc = host_start(session->sshd->host, &what, &events, session, &session->child);
     if (rc < 0) {
-        refuse(session, rc == -E2BIG ? "the command is too long" : "the command could not be started");
+        log_warn("nothing was started for '%s': %s", session->sshd->user, strerror(-rc));
+        refuse(session, rc == -E2BIG ? "the command is too long"
+                        : rc == -EMFILE
+                            ? "this connection has as many files open as it may: close some sessions"
+                            : "the command could not be started");
     }
 }
 
@@ -390,9 +394,26 @@ static bool session_turn(struct session *session)
     return session->pump == NULL || tell_end(session);
 }
 
+/* The first in the list gets the room that there is: another one the next time. */
+static void rotate(struct sshd *sshd)
+{
+    struct session *first = sshd->sessions;
+    struct session **at = &sshd->sessions;
+    if (first == NULL || first->next == NULL) {
+        return;
+    }
+    sshd->sessions = first->next;
+    while (*at != NULL) {
+        at = &(*at)->next;
+    }
+    *at = first;
+    first->next = NULL;
+}
+
 void session_turn_all(struct sshd *sshd)
 {
     struct session **at = &sshd->sessions;
+    rotate(sshd);
     while (*at != NULL) {
         struct session *session = *at;
         if (session_turn(session)) {

@@ -165,8 +165,14 @@ static void on_turn(void *arg)
     struct sshd *sshd = arg;
     sshd->wake_at = SSH_LOOP_NEVER;
     ssh_loop_set(sshd->timer, SSH_LOOP_NEVER);
-    session_turn_all(sshd);
+    sshd->turns++;
+    if (sshd->turns % 2 == 0) {
+        session_turn_all(sshd);
+    }
     forwards_turn_all(sshd);
+    if (sshd->turns % 2 != 0) {
+        session_turn_all(sshd);
+    }
     if (ssh_server_ended(sshd->server) && sshd->sessions == NULL && sshd->forwards == NULL) {
         ssh_loop_stop(sshd->loop);
     }

@@ -27,6 +27,7 @@ struct sshd {
     struct forward *forwards;
     struct listener *listeners; /* the agent's socket among them */
     unsigned session_count, listener_count;
+    unsigned turns;            /* who comes first in a turn changes */
     struct log_limit refusals; /* of lines that a client can cause without end */
 };
 
