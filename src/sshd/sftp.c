@@ -60,23 +60,18 @@ int sftp_close(struct sftp *s, struct sftp_handle *handle)
     return r;
 }
 
-/* The machine's fault and not the client's: an operator wants to know. */
+/* Is it the machine's fault? Then an operator wants to know. It is not what a client can bring about at any time by what it asks
+ * for. */
 static bool is_fault(int r)
 {
-    switch (-r) {
-    case EIO:
-    case ENOSPC:
-    case EDQUOT:
-    case ENOMEM:
-    case EMFILE:
-    case ENFILE:
-    case ENODEV:
-    case ENXIO:
-    case ESTALE:
-        return true;
-    default:
-        return false;
-    }
+    static const int asked_for[] = {ENOENT,    ENOTDIR,      EACCES, EPERM,   EEXIST,    ENOTEMPTY, EINVAL,
+                                    ELOOP,     ENAMETOOLONG, EISDIR, EXDEV,   EBADF,     EROFS,     ENOSYS,
+                                    EMLINK,    ESPIPE,       EFBIG,  EBUSY,   ETXTBSY,   EAGAIN,    ENXIO,
+                                    EOVERFLOW, EFAULT,       ENOTTY, ENOTSUP, EOPNOTSUPP};
+    for (size_t i = 0; i < sizeof asked_for / sizeof asked_for[0]; i++)
+        if (-r == asked_for[i])
+            return false;
+    return true;
 }
 
 int sftp_tell(struct sftp *s, const char *what, const char *path, int r)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 _Static_assert(sizeof(off_t) >= 8, "files beyond 2 GiB: build with _FILE_OFFSET_BITS=64");
@@ -347,6 +348,7 @@ static int readlink_path(void *arg, const char *path, char out[static SFTP_FS_PA
 
 int sftp_fs_new(void **ret_arg)
 {
+    tzset(); /* localtime_r need not */
     *ret_arg = calloc(1, sizeof(struct sftp_fs_posix));
     return *ret_arg == NULL ? -ENOMEM : 0;
 }

@@ -22,6 +22,9 @@
 #define DESCRIPTORS_KEPT 16 /* not for the client's files */
 #define HANDLES_MOST 4096
 
+/* Has ended. Takes the place of the client's bytes when this process is to end. */
+static int nothing_more = -1;
+
 struct channel {
     struct sftp *sftp;
     uint8_t *input;
@@ -137,6 +140,38 @@ static void ignore_signal(int number)
     sigaction(number, &ignore, NULL);
 }
 
+/* Only calls that are safe in a signal handler. A wait that has not begun yet ends at once, too. */
+static void end_input(int number)
+{
+    int saved = errno;
+    (void)number;
+    (void)dup2(nothing_more, IN);
+    errno = saved;
+}
+
+/* Hung up on, the session ends as if the client had ended it: what it sent is done, its files are closed, and it is logged. A
+ * second signal ends the process. */
+static void end_with(int number)
+{
+    struct sigaction end = {.sa_handler = end_input, .sa_flags = SA_RESETHAND}, was;
+    if (sigaction(number, NULL, &was) == 0 && was.sa_handler != SIG_IGN)
+        sigaction(number, &end, NULL);
+}
+
+static void catch_signals(void)
+{
+    int ends[2];
+    /* A limit on the size of files is an error of the write, not the end. */
+    ignore_signal(SIGXFSZ);
+    ignore_signal(SIGPIPE);
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return; /* then a signal ends the process */
+    close(ends[1]);
+    nothing_more = ends[0];
+    end_with(SIGHUP);
+    end_with(SIGTERM);
+}
+
 /* The account and, when it came by SSH, from where. */
 static void name_session(void *fs_arg, char *out, size_t size)
 {
@@ -168,9 +203,7 @@ int sftp_main(bool read_only)
     int was_in = prepare(IN), was_out = prepare(OUT);
     int r = was_in < 0 ? was_in : was_out < 0 ? was_out : 0;
 
-    /* A limit on the size of files is an error of the write, not the end. */
-    ignore_signal(SIGXFSZ);
-    ignore_signal(SIGPIPE);
+    catch_signals();
     /* Whoever may only transfer files must not write into this process' memory by /proc. */
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (r == 0)

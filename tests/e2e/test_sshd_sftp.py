@@ -1117,10 +1117,29 @@ def test_paramiko(place):
         client.close()
 
 
-def test_a_signal_to_end(place):
-    """Hung up on by the one who started it, it ends."""
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_to_end(place, number):
+    """Hung up on by the one who started it, it ends as it does when the client goes: what was sent is done, and it is logged."""
     server = Server(place)
-    Raw(server.sock).hello()
-    server.popen.send_signal(signal.SIGHUP)
-    assert server.popen.wait(timeout=10) == -signal.SIGHUP
+    client = Raw(server.sock)
+    client.hello()
+    client.open("file", W | CREAT)
+    server.popen.send_signal(number)
+    assert server.popen.wait(timeout=10) == 0
+    assert "1 handle(s) never closed" in server.logged()
     server.sock.close()
+
+
+def test_a_signal_to_end_one_that_cannot_get_rid_of_its_answers(place):
+    (place / "home/data").write_bytes(os.urandom(200_000))
+    server = Server(place)
+    client = Raw(server.sock)
+    client.hello()
+    handle = client.open("data")
+    for _ in range(20):
+        client.send(READ, handle, u64(0), u32(200_000))
+    wait_for(lambda: "poll" in Path(f"/proc/{server.popen.pid}/wchan").read_text() or Path(f"/proc/{server.popen.pid}/stat").read_text().split()[2] == "S")
+    server.popen.send_signal(signal.SIGHUP)
+    server.sock.close()
+    assert server.popen.wait(timeout=10) == 0
+    assert "1 file(s) read" in server.logged()
