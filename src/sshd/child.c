@@ -34,6 +34,12 @@ static void close_all(int ends[CHILD_FDS][2], int which)
     }
 }
 
+/* So that the child can open /dev/stderr and its like, which are the pipes again. */
+static int give_to(const struct account *account, int fd)
+{
+    return account_privileged() && fchown(fd, account->uid, account->gid) != 0 ? -errno : 0;
+}
+
 /* With a terminal there are none; only the SFTP server has a log. */
 static int make_pipes(const struct child_spec *spec, int ends[CHILD_FDS][2])
 {
@@ -41,8 +47,11 @@ static int make_pipes(const struct child_spec *spec, int ends[CHILD_FDS][2])
     int r = 0;
     for (int i = 0; i < CHILD_FDS; i++)
         ends[i][THEIR_END] = ends[i][OUR_END] = -1;
-    for (int i = 0; r == 0 && spec->pty == NULL && i < 3; i++)
+    for (int i = 0; r == 0 && spec->pty == NULL && i < 3; i++) {
         r = make_pipe(i == 0 ? 1 : 0, i < 2 ? size : 0, ends[i]);
+        if (r == 0)
+            r = give_to(spec->account, ends[i][THEIR_END]);
+    }
     if (r == 0 && spec->kind == CHILD_SFTP)
         r = make_pipe(0, 0, ends[3]);
     return r;
