@@ -113,6 +113,10 @@ def worlds(scope="module", kinds=("root", "user")):
     return bench, world
 
 
+# For tests of what only root's server does, in a file that has both worlds.
+root_only = pytest.mark.parametrize("world", ["root"], indirect=True, scope="module")
+
+
 def make_world(bench, kind):
     """One world, or a skip that says why there is none."""
     if not (BUILD / "multissh-sshd").exists() and not kit_builtin.REAL:

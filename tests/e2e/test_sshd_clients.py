@@ -434,11 +434,11 @@ PLAYBOOK = """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["pipelining", "sftp", "scp"])
-def test_ansible(box, alice, world, bench, source, way):
+@pytest.mark.parametrize("world,box,way", [("user", "direct", "pipelining"), ("user", "direct", "sftp"), ("user", "direct", "scp"), ("root", "direct", "sftp"),
+                                           ("user", "through a hub", "sftp"), ("root", "through a hub", "pipelining")],
+                         indirect=["world", "box"], scope="module")
+def test_ansible(box, world, bench, source, way):
     need("ansible-playbook")
-    if way != "sftp" and (world.root or box is not alice):
-        pytest.skip("the same as where the server is a user, and direct")
     folder = bench.folder("ansible")
     (folder / "inventory").write_text("box ansible_python_interpreter=/usr/bin/python3\n")
     (folder / "play.yml").write_text(PLAYBOOK)

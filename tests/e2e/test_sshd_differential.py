@@ -121,7 +121,6 @@ def terminals():
     add("terminal: much output", "seq 20000; exit 3", options=PTY)
     add("terminal: the input ends", "timeout --foreground 0.7 cat; echo $?", options=PTY, input="x\n")
     add("terminal: ^D", "cat; echo end", options=PTY, input="x\n\x04", fresh=True)
-    add("terminal: ^C", "trap 'echo caught; exit 3' INT; echo up; timeout --foreground 5 cat", options=PTY, input="\x03", fresh=True)
     add("terminal: shell", options=PTY, files={"~/.profile": "echo $0 $-; tty; exit 5\n"}, fresh=True)
     add("terminal refused by the key", "tty; echo ${SSH_TTY:-none}", options=PTY, key="no-pty", fresh=True)
     add("terminal: closed by the command", "exec <&- >&- 2>&-; sleep 0.2; exit 7", options=PTY)
@@ -326,10 +325,9 @@ def prepared(world, visitor, case):
                 world.write(inside, text, owner="alice" if inside.startswith(home) else None)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("world,case", [(kind, case) for kind in ("root", "user") for case in CASES if kind == "root" or not case.root], indirect=["world"],
+                         ids=lambda value: value if isinstance(value, str) else value.name, scope="module")
 def test_same(sides, world, case):
-    if case.root and not world.root:
-        pytest.skip("only root's server has several accounts")
     real, ours = sides
     with prepared(world, real.visitor, case):
         results = []

@@ -7,7 +7,7 @@ import struct
 import time
 
 import pytest
-from conftest import worlds
+from conftest import root_only, worlds
 from kit import builtin as kit
 from kit.builtin import BuiltIn, Visitor
 from kit.wait import wait_for
@@ -31,11 +31,6 @@ def alice(server):
     with contextlib.suppress(FileNotFoundError):
         server.world.path("/home/alice/.hushlogin").unlink()
     server.world.write("/etc/motd", "")
-
-
-def only_root(world):
-    if not world.root:
-        pytest.skip("kept by root alone")
 
 
 def until_prompt(visitor, **options):
@@ -90,8 +85,8 @@ def test_hushlogin(alice, world):
     leave(terminal)
 
 
+@root_only
 def test_last_login(alice, world):
-    only_root(world)
     leave(until_prompt(alice)[0])
     before = time.time()
     terminal, shown = until_prompt(alice)
@@ -116,8 +111,8 @@ def test_motd_and_last_login_switched_off(alice, world, server):
 
 # --- utmp, wtmp, lastlog ---
 
+@root_only
 def test_who_is_here_and_who_was(alice, world, server):
-    only_root(world)
     terminal, _ = until_prompt(alice)
     terminal.send("tty\r")
     line = terminal.expect(r"^/dev/(pts/\d+)\r\n").group(1)
@@ -138,8 +133,8 @@ def test_who_is_here_and_who_was(alice, world, server):
     assert re.search(rf"^alice +{line} +127\.0\.0\.1 ", last), last
 
 
+@root_only
 def test_lastlog(alice, world):
-    only_root(world)
     leave(until_prompt(alice)[0])
     data = world.path("/var/log/lastlog").read_bytes()
     uid = world.accounts["alice"].uid
@@ -147,24 +142,24 @@ def test_lastlog(alice, world):
     assert abs(seconds - time.time()) < 30 and host.split(b"\0")[0] == b"127.0.0.1" and line.startswith(b"pts/")
 
 
+@root_only
 def test_records_when_the_client_is_gone(alice, world, server):
-    only_root(world)
     terminal, _ = until_prompt(alice)
     terminal.popen.kill()
     server.wait_idle(15)
     assert not [entry for entry in records(world, "/run/utmp") if entry[0] == USER_PROCESS]
 
 
+@root_only
 def test_commands_are_not_in_the_records(alice, world):
-    only_root(world)
     before = records(world, "/var/log/wtmp")
     alice.run("true").ok()
     assert records(world, "/var/log/wtmp") == before
 
 
+@root_only
 def test_records_that_cannot_be_written(alice, world, server):
     """The shell counts for more than its entry."""
-    only_root(world)
     moved = []
     for path in ("/run/utmp", "/var/log/wtmp", "/var/log/lastlog"):
         target = world.path(path)
@@ -187,7 +182,6 @@ LOG = "/run/pam.log"
 @pytest.fixture
 def pam(world):
     """Modules of our own in the service's stack: one writes down what it sees, one sets a variable, one a limit."""
-    only_root(world)
     world.write("/etc/pam-log.sh", f'#!/bin/sh\necho "$PAM_TYPE $PAM_SERVICE $PAM_USER ${{PAM_RHOST:--}} ${{PAM_TTY:--}} uid=$(id -u)" >>{LOG}\n', mode=0o755)
     world.write("/etc/pam-env.conf", "FROM_PAM DEFAULT=soup\n")
     world.write("/etc/pam-limits.conf", "alice hard nofile 777\nalice soft nofile 777\n")
@@ -209,6 +203,7 @@ def kinds(lines):
     return [line.split()[0] for line in lines]
 
 
+@root_only
 @pytest.mark.parametrize("options", [(), ("-tt",)])
 def test_pam_opens_and_closes_a_session(alice, world, server, pam, options):
     done = alice.run("echo $FROM_PAM; ulimit -n", options=options).ok()
@@ -220,6 +215,7 @@ def test_pam_opens_and_closes_a_session(alice, world, server, pam, options):
         assert re.fullmatch(r"\w+ (sshd|multissh-sshd) alice 127\.0\.0\.1 \S+ uid=0", line), line
 
 
+@root_only
 def test_pam_has_one_session_for_a_connection(alice, world, server, pam, bench):
     options = ("-o", f"ControlPath={bench.path('cm-pam')}")
     alice.run("true", options=(*options, "-o", "ControlMaster=yes", "-o", "ControlPersist=60")).ok()
@@ -231,6 +227,7 @@ def test_pam_has_one_session_for_a_connection(alice, world, server, pam, bench):
     assert kinds(pam()) == ["account", "open_session", "close_session"]
 
 
+@root_only
 def test_pam_closes_the_session_when_the_client_is_gone(alice, server, pam):
     popen = alice.talk("echo up; sleep 1000")
     assert popen.stdout.readline() == b"up\n"
@@ -240,6 +237,7 @@ def test_pam_closes_the_session_when_the_client_is_gone(alice, server, pam):
     server.world.end_processes()
 
 
+@root_only
 def test_pam_refuses_the_session(alice, world, server, pam):
     for service in ("sshd", "multissh-sshd"):
         path = f"/etc/pam.d/{service}"
@@ -252,6 +250,7 @@ def test_pam_refuses_the_session(alice, world, server, pam):
         server.wait_log("session")
 
 
+@root_only
 def test_pam_words_are_shown_on_a_terminal(alice, world, pam):
     for service in ("sshd", "multissh-sshd"):
         path = f"/etc/pam.d/{service}"
@@ -264,8 +263,8 @@ def test_pam_words_are_shown_on_a_terminal(alice, world, pam):
 
 # --- accounts ---
 
+@root_only
 def test_several_accounts(world, server):
-    only_root(world)
     visitors = {name: Visitor(server, name) for name in ("alice", "bob", "root")}
     popens = {name: visitor.talk("id -un; pwd; echo $HOME $USER $SHELL; read line; touch mine; stat -c %U mine") for name, visitor in visitors.items()}
     for name, popen in popens.items():
@@ -280,8 +279,8 @@ def test_several_accounts(world, server):
                 assert done.status == 255 and "Permission denied" in done.err, done
 
 
+@root_only
 def test_groups_of_the_account(world, server):
-    only_root(world)
     world.account("carol", groups=("soup", "bread"))
     done = Visitor(server, "carol").run("id -Gn; id -u; id -g; cat /proc/self/status").ok()
     lines = done.out.splitlines()
