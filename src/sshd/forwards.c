@@ -247,11 +247,7 @@ static void accept_all(struct listener *listener, int door)
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         struct sockaddr_storage from;
         socklen_t size = sizeof from;
-        int fd = -1;
-        errno = EMFILE;
-        if (host_room(listener->sshd->host)) {
-            fd = accept4(door, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        }
+        int fd = accept4(door, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             forward_back(listener, fd, (struct sockaddr *)&from);
         } else if (errno == EAGAIN) {

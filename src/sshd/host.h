@@ -37,10 +37,6 @@ int host_new(struct ssh_loop *loop, int fd, const struct host_events *events, vo
              struct host **ret_host);
 void host_free(struct host *host); /* NULL-safe; no callback comes any more */
 
-/* Are there descriptors left for what a call may bring? The calls look themselves (-EMFILE); this is for others
- * that take descriptors. */
-bool host_room(const struct host *host);
-
 /* --- login: one question at a time --- */
 
 typedef void host_login_fn(void *arg, enum host_verdict verdict, const char *text);

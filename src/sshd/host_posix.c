@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define TEXT_MAX 4096u
@@ -21,10 +20,6 @@ struct host_child {
     void *arg;
     bool started;
 };
-
-#define CHILD_FDS 3u
-#define WAIT_FDS 2u
-#define SPARE_FDS 16u
 
 struct host_wait {
     struct host_wait *next;
@@ -45,8 +40,6 @@ struct host {
     unsigned rights;
     struct host_child *children;
     struct host_wait *waits;
-    int probe;            /* the connection to the monitor, which is there */
-    unsigned fds, coming; /* the limit of descriptors; those that answers may bring */
 };
 
 /* --- answers --- */
@@ -80,7 +73,6 @@ static struct host_child *find_child(struct host *host, uint32_t id)
 static void forget_child(struct host_child *child)
 {
     struct host_child **at = &child->host->children;
-    child->host->coming -= child->started ? 0 : CHILD_FDS;
     while (*at != child) {
         at = &(*at)->next;
     }
@@ -97,7 +89,6 @@ static struct host_wait *take_wait(struct host *host, uint32_t id)
     wait = *at;
     if (wait != NULL) {
         *at = wait->next;
-        host->coming -= WAIT_FDS;
     }
     return wait;
 }
@@ -118,9 +109,32 @@ static int take_fd(int *fd)
     return taken;
 }
 
+static int send_bare(struct host *host, enum wire_type type, uint32_t id)
+{
+    struct buf out;
+    wire_begin(&out, type, id);
+    return wire_send(host->wire, &out, NULL, 0);
+}
+
+/* The answer came and its descriptors found no room in this process. */
+static const char out_of_fds[] =
+    "this connection has as many files open as it may (too many open files): close some sessions or forwards";
+
+static void on_started_in_vain(struct host *host, struct host_child *child)
+{
+    (void)send_bare(host, WIRE_CLOSE, child->id);
+    forget_child(child);
+    child->events.refused(child->arg, out_of_fds);
+    free(child);
+}
+
 static void on_started(struct host *host, struct wire_in *in, int *fds, size_t fd_n)
 {
     struct host_child *child = find_child(host, in->id);
+    if (wire_done(in) && in->fds_lost && child != NULL && !child->started) {
+        on_started_in_vain(host, child);
+        return;
+    }
     if (!wire_done(in) || (fd_n != 1 && fd_n != 3) || (child != NULL && child->started)) {
         in->bad = true;
         return;
@@ -128,7 +142,6 @@ static void on_started(struct host *host, struct wire_in *in, int *fds, size_t f
     if (child != NULL) {
         int first = take_fd(&fds[0]);
         child->started = true;
-        host->coming -= CHILD_FDS;
         child->events.started(child->arg, first, fd_n == 3 ? take_fd(&fds[1]) : first,
                               fd_n == 3 ? take_fd(&fds[2]) : first);
     }
@@ -162,12 +175,14 @@ static void on_socket(struct host *host, struct wire_in *in, int *fds, size_t fd
 {
     uint32_t port = wire_number(in);
     struct host_wait *wait;
-    if (!wire_done(in) || fd_n < 1 || fd_n > 2 || port > 65535) {
+    if (!wire_done(in) || (!in->fds_lost && (fd_n < 1 || fd_n > 2)) || port > 65535) {
         in->bad = true;
         return;
     }
     wait = take_wait(host, in->id);
-    if (wait != NULL) {
+    if (wait != NULL && in->fds_lost) {
+        answer(wait, -1, -1, 0, out_of_fds);
+    } else if (wait != NULL) {
         int fd = take_fd(&fds[0]);
         answer(wait, fd, fd_n == 2 && wait->listen_fn != NULL ? take_fd(&fds[1]) : -1, port, "");
     }
@@ -228,7 +243,6 @@ int host_new(struct ssh_loop *loop, int fd, const struct host_events *events, vo
              struct host **ret_host)
 {
     struct host *host = calloc(1, sizeof *host);
-    struct rlimit files;
     int rc;
     if (host == NULL) {
         close(fd);
@@ -236,10 +250,6 @@ int host_new(struct ssh_loop *loop, int fd, const struct host_events *events, vo
     }
     host->events = *events;
     host->arg = arg;
-    host->probe = fd;
-    host->fds = getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < UINT32_MAX
-                    ? (unsigned)files.rlim_cur
-                    : UINT32_MAX;
     rc = wire_new(loop, fd, on_message, on_lost, host, &host->wire);
     if (rc < 0) {
         free(host);
@@ -266,25 +276,6 @@ void host_free(struct host *host)
     }
     wire_free(host->wire);
     free(host);
-}
-
-/* The lowest free descriptor tells how many are in use at least. A descriptor that comes and finds no room is
- * lost, and nobody could tell whose it was. */
-bool host_room(const struct host *host)
-{
-    int lowest = fcntl(host->probe, F_DUPFD_CLOEXEC, 0);
-    if (lowest < 0) {
-        return false;
-    }
-    close(lowest);
-    return (unsigned)lowest + host->coming + CHILD_FDS + SPARE_FDS <= host->fds;
-}
-
-static int send_bare(struct host *host, enum wire_type type, uint32_t id)
-{
-    struct buf out;
-    wire_begin(&out, type, id);
-    return wire_send(host->wire, &out, NULL, 0);
 }
 
 /* --- login --- */
@@ -385,10 +376,10 @@ static int send_start(struct host *host, const struct host_start *start)
 int host_start(struct host *host, const struct host_start *start, const struct host_child_events *events,
                void *arg, struct host_child **ret_child)
 {
-    struct host_child *child = host_room(host) ? calloc(1, sizeof *child) : NULL;
+    struct host_child *child = calloc(1, sizeof *child);
     int rc;
     if (child == NULL) {
-        return host_room(host) ? -ENOMEM : -EMFILE;
+        return -ENOMEM;
     }
     child->host = host;
     child->id = ++host->last_id;
@@ -404,7 +395,6 @@ int host_start(struct host *host, const struct host_start *start, const struct h
     }
     child->next = host->children;
     host->children = child;
-    host->coming += CHILD_FDS;
     *ret_child = child;
     return 0;
 }
@@ -457,10 +447,10 @@ static int send_place(struct host *host, enum wire_type type, uint32_t id, const
 static int ask_socket(struct host *host, enum wire_type type, const char *name, unsigned port,
                       const struct host_wait *form, struct host_wait **ret_wait)
 {
-    struct host_wait *wait = host_room(host) ? malloc(sizeof *wait) : NULL;
+    struct host_wait *wait = malloc(sizeof *wait);
     int rc;
     if (wait == NULL) {
-        return host_room(host) ? -ENOMEM : -EMFILE;
+        return -ENOMEM;
     }
     *wait = *form;
     wait->host = host;
@@ -472,7 +462,6 @@ static int ask_socket(struct host *host, enum wire_type type, const char *name, 
     }
     wait->next = host->waits;
     host->waits = wait;
-    host->coming += WAIT_FDS;
     *ret_wait = wait;
     return 0;
 }
@@ -495,7 +484,6 @@ int host_agent(struct host *host, host_fd_fn *fn, void *arg, struct host_wait **
     return ask_socket(host, WIRE_AGENT, NULL, 0, &(struct host_wait){.fn = fn, .arg = arg}, ret_wait);
 }
 
-/* Its descriptors may still come, and find room for the moment until they are closed. */
 void host_wait_cancel(struct host_wait *wait)
 {
     if (wait != NULL) {

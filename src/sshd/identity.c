@@ -29,8 +29,7 @@ int identity_load(const char *configured, const char *state, struct hostkey **re
     char path[FS_PATH_MAX];
     int rc;
     if (configured != NULL) {
-        rc = hostkey_load(configured, ret_key, err);
-        return rc < 0 ? errmsg_set(err, rc, "host-key: %s", err->text) : 0;
+        return hostkey_load(configured, ret_key, err);
     }
     if (load_system(ret_key) == 0) {
         return 0;

@@ -76,7 +76,7 @@ static void from_socket(struct inetd *inetd)
 {
     struct sockaddr_storage name;
     socklen_t size = sizeof name;
-    if (getpeername(inetd->fd, (struct sockaddr *)&name, &size) == 0 &&
+    if (inetd->peer[0] == '\0' && getpeername(inetd->fd, (struct sockaddr *)&name, &size) == 0 &&
         (name.ss_family == AF_INET || name.ss_family == AF_INET6)) {
         addr_ip((struct sockaddr *)&name, inetd->peer, sizeof inetd->peer);
         inetd->peer_port = addr_port((struct sockaddr *)&name);
@@ -172,13 +172,13 @@ int inetd_take(const char *peer, bool proxy_protocol, uint64_t timeout_ms, struc
                struct errmsg *err)
 {
     struct inetd inetd = {.fd = -1};
-    int rc = take_descriptor(&inetd, err);
+    int rc = peer != NULL ? from_argument(peer, &inetd, err) : 0;
+    if (rc == 0) {
+        rc = take_descriptor(&inetd, err);
+    }
     if (rc == 0) {
         from_socket(&inetd);
         rc = proxy_protocol ? from_line(&inetd, timeout_ms, err) : 0;
-    }
-    if (rc == 0 && peer != NULL) {
-        rc = from_argument(peer, &inetd, err);
     }
     if (rc < 0) {
         if (inetd.fd >= 0) {

@@ -204,6 +204,7 @@ static void on_refused(void *arg, const char *text)
 {
     struct session *session = arg;
     session->child = NULL;
+    log_warn("nothing was started for '%s': %s", session->sshd->user, text);
     refuse(session, text);
 }
 
@@ -242,10 +243,7 @@ static void start(struct session *session)
     rc = host_start(session->sshd->host, &what, &events, session, &session->child);
     if (rc < 0) {
         log_warn("nothing was started for '%s': %s", session->sshd->user, strerror(-rc));
-        refuse(session, rc == -E2BIG ? "the command is too long"
-                        : rc == -EMFILE
-                            ? "this connection has as many files open as it may: close some sessions"
-                            : "the command could not be started");
+        refuse(session, rc == -E2BIG ? "the command is too long" : "the command could not be started");
     }
 }
 

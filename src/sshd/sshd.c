@@ -152,7 +152,7 @@ static void on_lost(void *arg, const char *why)
 {
     struct sshd *sshd = arg;
     if (!ssh_server_ended(sshd->server)) {
-        log_debug("the monitor is gone: %s", why);
+        log_warn("the monitor is gone: %s", why);
     }
     drop_login(sshd);
     leave(sshd, "the SSH server here is ending");

@@ -228,9 +228,9 @@ static size_t take_fds(struct msghdr *header, int fds[WIRE_FDS])
     return n;
 }
 
-/* One packet, of *ret_n bytes in wire->in. Returns 0, -EAGAIN, -EPIPE or -EPROTO (too long, or descriptors
- * were lost for want of room); descriptors are handed over in every case. */
-static int receive(struct wire *wire, size_t *ret_n, int fds[WIRE_FDS], size_t *ret_fd_n)
+/* One packet, of *ret_n bytes in wire->in. Returns 0, -EAGAIN, -EPIPE or -EPROTO (too long); descriptors are
+ * handed over in every case. */
+static int receive(struct wire *wire, size_t *ret_n, int fds[WIRE_FDS], size_t *ret_fd_n, bool *ret_lost)
 {
     union control control;
     struct iovec iov = {.iov_base = wire->in, .iov_len = sizeof wire->in};
@@ -245,7 +245,8 @@ static int receive(struct wire *wire, size_t *ret_n, int fds[WIRE_FDS], size_t *
     if (n == 0) {
         return -EPIPE;
     }
-    return (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ? -EPROTO : 0;
+    *ret_lost = (header.msg_flags & MSG_CTRUNC) != 0;
+    return (header.msg_flags & MSG_TRUNC) != 0 ? -EPROTO : 0;
 }
 
 /* Returns whether there may be more. */
@@ -255,9 +256,11 @@ static bool take_packet(struct wire *wire)
     int fds[WIRE_FDS];
     size_t fd_n = 0;
     size_t n = 0;
-    int rc = receive(wire, &n, fds, &fd_n);
+    bool lost = false;
+    int rc = receive(wire, &n, fds, &fd_n, &lost);
     if (rc == 0) {
         wire_open(&in, wire->in, n);
+        in.fds_lost = lost;
         if (!in.bad) {
             wire->message(wire->arg, &in, fds, fd_n);
         }
@@ -271,7 +274,7 @@ static bool take_packet(struct wire *wire)
     if (rc == -EPIPE) {
         fail(wire, "the other process has ended");
     } else if (rc == -EPROTO) {
-        fail(wire, "a message came too long, or its descriptors were lost (is the limit of open files low?)");
+        fail(wire, "a message came that is too long");
     } else if (rc == 0 && in.bad) {
         fail(wire, "the other process sent what is not a message");
     }

@@ -52,7 +52,8 @@ void wire_put_text(struct buf *out, const char *text);
 struct wire_in {
     const uint8_t *at;
     size_t left;
-    bool bad; /* something was missing, too long or had a NUL: everything read is then 0 or "" */
+    bool fds_lost; /* it came with more descriptors than there was room for; some or none of them are here */
+    bool bad;      /* something was missing, too long or had a NUL: everything read is then 0 or "" */
     uint32_t type, id;
 };
 /* n bytes of a packet, valid as long as the texts are used. */
