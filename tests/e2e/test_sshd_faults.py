@@ -336,7 +336,7 @@ while time.monotonic() < end:
 
     async def talk(client):
         import asyncssh
-        for number in range(1500):
+        for number in range(500):
             try:
                 async with client.open(b"race/folder/secret", "rb") as file:
                     text = (await file.read()).decode()
@@ -361,10 +361,11 @@ def test_ten_thousand_files(bench, world, box, visitor):
     assert sorted(names) == [f"file-{number:05d}-with-a-name-of-some-length" for number in range(1, 10001)]
     sftp(visitor, "ls -la many\n").ok()
     assert time.monotonic() - began < 20 * SLOW
-    back = bench.path("many")
-    visitor.bench.run("scp", "-q", "-r", *visitor.options(), "box:many", back, timeout=120).ok()
-    assert len(list(back.iterdir())) == 10000
-    shutil.rmtree(back)
+    if world.root:
+        back = bench.path("many")
+        visitor.bench.run("scp", "-q", "-r", *visitor.options(), "box:many", back, timeout=120).ok()
+        assert len(list(back.iterdir())) == 10000
+        shutil.rmtree(back)
     visitor.run("rm -r many").ok()
 
 
@@ -400,6 +401,7 @@ def test_a_sparse_file_of_5_gib(bench, world, visitor):
     visitor.run("rm sparse").ok()
 
 
+@pytest.mark.skipif(REAL, reason="OpenSSH's server has no such bound but that of descriptors")
 def test_handles_that_are_never_closed(world, box, visitor, others):
     """Bounded, with an error that can be told from others; a closed one makes room; the log counts what was left."""
     mark = box.mark()
@@ -419,8 +421,7 @@ def test_handles_that_are_never_closed(world, box, visitor, others):
             await client.listdir(b".")
         return len(kept)
     kept = by_asyncssh(visitor, talk)
-    if not REAL:
-        assert int(box.wait_log(r"SFTP.*ended.* (\d+) handle\(s\) never closed", since=mark).group(1)) == kept
+    assert int(box.wait_log(r"SFTP.*ended.* (\d+) handle\(s\) never closed", since=mark).group(1)) == kept
 
 
 def test_a_file_that_is_taken_away_while_it_is_read(bench, world, visitor):
@@ -593,6 +594,7 @@ def test_a_command_that_does_not_hear(box, visitor):
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.skipif(REAL, reason="OpenSSH's server leaves what has no terminal alone")
 def test_a_client_that_vanishes_in_every_kind_of_session(bench, world, box, visitor):
     """kill -9 of the client in the middle of a download, an upload, an sftp, a terminal: nothing of it stays."""
     big = world.home() / "big"

@@ -733,6 +733,56 @@ def test_long_and_odd_commands(bench, box, visitor, others):
     assert client.command(b"printf %s '\xff\xfe' | od -An -tx1").makefile("rb").read() == b" ff fe\n"
 
 
+# --- any message ---
+
+PAYLOADS = [b"", b"\0" * 4, b"\xff" * 4, b"\0" * 64, b"\xff" * 64, struct.pack(">I", 0) + b"\xff" * 60, struct.pack(">II", 0, 0xFFFFFFF0) + b"x" * 40,
+            struct.pack(">I", 4) + b"exec" + b"\xff" * 20, struct.pack(">II", 0, 4) + b"exec\x01" + struct.pack(">I", 0x7FFFFFFF) + b"id",
+            struct.pack(">II", 0, 7) + b"pty-req\x01" + struct.pack(">I", 5) + b"vt100" + b"\xff" * 12 + struct.pack(">I", 1000),
+            struct.pack(">I", 7) + b"session" + b"\xff" * 3, struct.pack(">I", 12) + b"direct-tcpip" + b"\xff" * 40,
+            struct.pack(">I", 13) + b"tcpip-forward\x01" + struct.pack(">I", 0xFFFF) + b"x"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("login", [False, True], ids=["before", "after"])
+def test_messages_that_cannot_be_read(bench, world, visitor, login):
+    """Each type that SSH has, empty, cut off, with lengths that lie: the connection goes on or ends, the server does not fall over."""
+    server = serve(world)
+    person = known_at(server, visitor)
+
+    def check(first):
+        client = None
+        for kind in range(first, 128, 8):
+            for payload in payloads:
+                if client is None or not client.transport.is_active():
+                    with lock:
+                        client = Client(bench, server, person, login=login)
+                    if login:
+                        client.transport.open_session()
+                message = paramiko.Message(bytes([kind]) + payload)
+                try:
+                    client.transport._send_message(message)
+                    # What comes back tells that it was read, or that this was the end.
+                    client.transport.completion_event = threading.Event()
+                    client.send(MSG_GLOBAL_REQUEST, "probe@test", True)
+                    heard = client.transport.completion_event
+                    end = time.monotonic() + (0.2 if login else 0.02)
+                    while not heard.wait(0.005) and client.transport.is_active() and time.monotonic() < end:
+                        pass
+                except GONE:
+                    pass
+                sent.append(kind)
+            client.server.bounded()
+        client.close()
+    sent, payloads = [], PAYLOADS if login else PAYLOADS[::3]
+    lock = threading.Lock()
+    at_once(check, range(8))
+    assert len(sent) == 128 * len(payloads) and len(server.connections) > 50
+    assert person.run("echo on").ok().out == "on\n"
+    server.wait_idle(30)
+    crashed = [line for line in server.log().splitlines() if "ended by signal" in line]
+    assert not crashed, crashed
+
+
 # --- rekeying ---
 
 @pytest.mark.slow
