@@ -27,15 +27,15 @@ struct child_spec {
     bool read_only;        /* CHILD_SFTP */
     char *const *env;      /* NULL-terminated */
     const struct pty *pty; /* NULL: pipes */
-    /* Unless ~/.hushlogin is there: words, then with motd those files of the message of the day that the words do
-     * not have in them. NULL: quiet. */
-    const char *words;
+    /* Unless ~/.hushlogin is there, in this order (Debian's, whose PAM shows the message of the day): words, with
+     * motd those files of the message of the day that the words do not have in them, last. words NULL: quiet. */
+    const char *words, *last;
     bool motd;
     bool user_rc, system_rc; /* ~/.ssh/rc if it is there, else /etc/ssh/sshrc */
 };
 
-/* The ends of its pipes, non-blocking and close-on-exec, the caller's; -1 with a terminal. log: what the SFTP
- * server logs, which is not for the user; -1 for others. */
+/* The ends of its pipes, non-blocking and close-on-exec, the caller's; -1 with a terminal. log: the SFTP
+ * server's standard error, which is not for the user (err is then at its end); -1 for others. */
 struct child_pipes {
     int in, out, err, log;
 };

@@ -23,7 +23,6 @@
 #define HUSH ".hushlogin"
 #define MOTD_MAX (256u << 10)
 #define PROGRAM_FD 3
-#define LOG_FD 4
 
 static const char *const motd_files[] = {"/run/motd.dynamic", "/etc/motd"};
 
@@ -56,22 +55,20 @@ static void reset_signals(void)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* 0, 1, 2, for the SFTP server its program and its log, and nothing else. */
+/* 0, 1, 2, the program if one is needed, and nothing else. The SFTP server's standard error is its log: a user of
+ * sftp sees nothing of it with OpenSSH either. */
 static int take_descriptors(const struct child_spec *spec, const int fds[CHILD_FDS])
 {
-    int program, log;
-    for (int i = 0; i < 3; i++) {
-        if (dup2(fds[i], i) < 0)
-            return -errno;
-    }
-    if (spec->kind != CHILD_SFTP)
-        return close_range(3, UINT_MAX, 0) != 0 ? -errno : 0;
-    program = fcntl(spec->program, F_DUPFD, LOG_FD + 1); /* neither is then where the other is to be */
-    log = fcntl(fds[3], F_DUPFD, LOG_FD + 1);
-    if (program < 0 || log < 0 || dup3(program, PROGRAM_FD, O_CLOEXEC) < 0 ||
-        dup3(log, LOG_FD, O_CLOEXEC) < 0)
+    bool sftp = spec->kind == CHILD_SFTP;
+    if (dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0 || dup2(fds[sftp ? 3 : 2], 2) < 0)
         return -errno;
-    return close_range(LOG_FD + 1, UINT_MAX, 0) != 0 ? -errno : 0;
+    if (!sftp)
+        return close_range(3, UINT_MAX, 0) != 0 ? -errno : 0;
+    if (spec->program != PROGRAM_FD && dup2(spec->program, PROGRAM_FD) < 0)
+        return -errno;
+    if (fcntl(PROGRAM_FD, F_SETFD, FD_CLOEXEC) < 0)
+        return -errno;
+    return close_range(PROGRAM_FD + 1, UINT_MAX, 0) != 0 ? -errno : 0;
 }
 
 static bool exists(const char *path)
@@ -108,6 +105,7 @@ static void greet(const struct child_spec *spec)
     say(STDOUT_FILENO, spec->words, strlen(spec->words));
     if (spec->motd)
         show_motd(spec->words);
+    say(STDOUT_FILENO, spec->last, strlen(spec->last));
 }
 
 static void run_rc(const struct child_spec *spec, const char *shell, const char *command)
@@ -147,13 +145,9 @@ _Noreturn static void execute_sftp(const struct child_spec *spec)
 {
     char *const argv[] = {(char *)(uintptr_t) "multissh-sshd", (char *)(uintptr_t) "--sftp",
                           spec->read_only ? (char *)(uintptr_t) "--read-only" : NULL, NULL};
-    int error, client = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, LOG_FD + 1);
-    (void)dup2(LOG_FD, STDERR_FILENO);
     /* By its descriptor: the file may have been replaced by another version, or be out of the account's reach. */
     (void)syscall(SYS_execveat, PROGRAM_FD, "", argv, spec->env, AT_EMPTY_PATH);
-    error = errno;
-    (void)dup2(client, STDERR_FILENO);
-    give_up("the SFTP server", error);
+    give_up("the SFTP server", errno);
 }
 
 _Noreturn static void execute_shell(const struct child_spec *spec)

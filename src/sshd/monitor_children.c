@@ -22,6 +22,7 @@ struct monitor_child {
 };
 
 #define SIGNAL_NAME_MAX 31u
+#define LAST_LOGIN_MAX 512
 
 /* RFC 4254 §6.9 and §6.10. */
 static const struct {
@@ -86,23 +87,18 @@ static void tell_started(struct monitor *m, uint32_t id, const struct pty *pty,
     monitor_send(m, &out, fds, pty != NULL ? 1 : 3);
 }
 
-/* For a login shell: PAM's words, once a connection, and on a terminal the last login. NULL: out of memory. */
-static char *words_for(struct monitor *m, bool terminal)
+/* For a login shell: PAM's words, once a connection, and on a terminal the message of the day and the last login.
+ */
+static void greet(struct monitor *m, struct child_spec *spec, char *last, size_t last_size)
 {
     struct monitor_login *login = &m->login;
-    char last[512] = "";
-    const char *words = login->pam != NULL && !login->words_shown ? login_pam_words(login->pam) : "";
-    size_t n = strlen(words);
-    char *all;
-    if (terminal && m->options->last_login)
-        records_last_login(login->account, last, sizeof last);
-    all = malloc(n + strlen(last) + 1);
-    if (all == NULL)
-        return NULL;
-    memcpy(all, words, n);
-    memcpy(all + n, last, strlen(last) + 1);
+    spec->words = login->pam != NULL && !login->words_shown ? login_pam_words(login->pam) : "";
     login->words_shown = true;
-    return all;
+    spec->motd = m->options->motd && spec->pty != NULL;
+    last[0] = '\0';
+    if (m->options->last_login && spec->pty != NULL)
+        records_last_login(login->account, last, last_size);
+    spec->last = last;
 }
 
 /* Returns 0 with *ret_pid and *ret_pipes, or a negative errno value. */
@@ -110,21 +106,15 @@ static int spawn(struct monitor *m, const struct monitor_start *start, struct ch
                  const char *original, pid_t *ret_pid, struct child_pipes *ret_pipes)
 {
     struct child_env env = {0};
-    char *words = NULL;
+    char last[LAST_LOGIN_MAX];
     int r = monitor_start_environment(m, start, spec->pty != NULL ? spec->pty->name : NULL, original, &env);
     if (r < 0)
         return r;
-    if (spec->kind == CHILD_SHELL) {
-        words = words_for(m, spec->pty != NULL);
-        r = words == NULL ? -ENOMEM : 0;
-    }
+    if (spec->kind == CHILD_SHELL)
+        greet(m, spec, last, sizeof last);
     spec->env = env.list;
-    spec->words = words;
-    spec->motd = m->options->motd && spec->pty != NULL;
-    if (r == 0)
-        r = child_start(spec, ret_pid, ret_pipes);
+    r = child_start(spec, ret_pid, ret_pipes);
     child_env_release(&env);
-    free(words);
     return r;
 }
 

@@ -41,14 +41,7 @@ static const char *text_of(const char *line, enum log_level *ret_level)
     for (size_t i = 0; i < n; i++)
         level[i] = (char)(at[i] >= 'A' && at[i] <= 'Z' ? at[i] - 'A' + 'a' : at[i]);
     level[n] = '\0';
-    for (enum log_level l = LOG_LEVEL_ERROR; l <= LOG_LEVEL_DEBUG; l++) {
-        enum log_level parsed;
-        if (log_parse_level(level, &parsed) == 0 && parsed == l) {
-            *ret_level = l;
-            return at + n + 1;
-        }
-    }
-    return line;
+    return log_parse_level(level, ret_level) == 0 ? at + n + 1 : line;
 }
 
 static void say(struct monitor_log *log, size_t n)
