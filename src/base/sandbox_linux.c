@@ -29,7 +29,6 @@ static const int allowed[] = {
     SCMP_SYS(recvmsg),
     SCMP_SYS(recv),
     SCMP_SYS(send),
-    SCMP_SYS(sendmsg),
     SCMP_SYS(shutdown),
     SCMP_SYS(close),
     SCMP_SYS(accept4),
@@ -144,6 +143,7 @@ static int add_conditional(scmp_filter_ctx ctx, unsigned allow)
     static const unsigned levels[] = {SOL_SOCKET, IPPROTO_TCP, IPPROTO_IP, IPPROTO_IPV6};
     const struct scmp_arg_cmp not_executable = masked(2, PROT_EXEC, 0);
     const struct scmp_arg_cmp no_address = masked(4, UINT64_MAX, 0);
+    const struct scmp_arg_cmp no_connection = masked(2, MSG_FASTOPEN, 0);
     const struct scmp_arg_cmp own_process = masked(0, LOWER_HALF, (uint64_t)getpid());
     const struct {
         int call;
@@ -152,8 +152,9 @@ static int add_conditional(scmp_filter_ctx ctx, unsigned allow)
         {SCMP_SYS(mmap), &not_executable},
         {SCMP_SYS(mmap2), &not_executable},
         {SCMP_SYS(mprotect), &not_executable},
-        {SCMP_SYS(sendto), &no_address},  /* as send(2) calls it: only to the connected peer */
-        {SCMP_SYS(tgkill), &own_process}, /* abort(3) */
+        {SCMP_SYS(sendto), &no_address},     /* as send(2) calls it: only to the connected peer */
+        {SCMP_SYS(sendmsg), &no_connection}, /* the flag connects: a listener that was shut down, too */
+        {SCMP_SYS(tgkill), &own_process},    /* abort(3) */
     };
     int r = add_with(ctx, SCMP_SYS(ioctl), ioctls, sizeof ioctls / sizeof ioctls[0]);
     if (r == 0 && (allow & SANDBOX_TERMINAL_SIZE) != 0)

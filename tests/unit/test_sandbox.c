@@ -32,7 +32,7 @@ static const bool filtered = false;
 static const bool filtered = true;
 #endif
 
-static int pair[2], listener, tcp[2], standard_error;
+static int pair[2], listener, tcp[2], accepting, standard_error;
 
 static void check(bool holds, int line)
 {
@@ -57,7 +57,7 @@ static int run(void (*body)(void))
         alarm(20);
         standard_error = dup(STDERR_FILENO);
         CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
-        int accepting = socket(AF_INET, SOCK_STREAM, 0);
+        accepting = socket(AF_INET, SOCK_STREAM, 0);
         CHECK(bind(accepting, (struct sockaddr *)&any, len) == 0 && listen(accepting, 1) == 0);
         CHECK(getsockname(accepting, (struct sockaddr *)&any, &len) == 0);
         tcp[0] = socket(AF_INET, SOCK_STREAM, 0);
@@ -156,6 +156,19 @@ static void use_memory_time_and_random(void)
 
 #define DENIED(call) CHECK((errno = 0, (call) == -1) && errno == EPERM)
 
+/* TCP Fast Open connects as it sends, and a listener that was shut down is a new socket again. */
+static void connect_by_sending(void)
+{
+    struct sockaddr_in to;
+    socklen_t len = sizeof to;
+    struct iovec iov = {"x", 1};
+    struct msghdr message = {.msg_name = &to, .msg_iov = &iov, .msg_iovlen = 1};
+    CHECK(getsockname(accepting, (struct sockaddr *)&to, &len) == 0);
+    message.msg_namelen = len;
+    CHECK(shutdown(accepting, SHUT_RD) == 0);
+    DENIED(sendmsg(accepting, &message, MSG_FASTOPEN | MSG_NOSIGNAL));
+}
+
 static void reach_outside(void)
 {
     struct stat st;
@@ -222,6 +235,7 @@ static void the_outside_is_out_of_reach(void **state)
     if (!filtered)
         skip(); /* sanitizer builds load no filter */
     assert_int_equal(run(reach_outside), 0);
+    assert_int_equal(run(connect_by_sending), 0);
 }
 
 static void abort_still_ends_it(void **state)
