@@ -312,15 +312,26 @@ def test_psftp_and_pscp(putty, bench, world, source):
 
 # --- dbclient ---
 
+def until_it_ends(bench, *argv, **options):
+    """dbclient 2022.83 at times misses the end of a session, one in some hundreds on a busy machine; with OpenSSH's server just the same. So it may
+    try again."""
+    for last in (False, False, True):
+        try:
+            return bench.run(*argv, timeout=10 * SLOW, **options)
+        except AssertionError:
+            if last:
+                raise
+
+
 def test_dbclient(alice, server, bench, world):
     need("dbclient", "dropbearconvert")
     key = bench.path("dropbear-key")
     bench.run("dropbearconvert", "openssh", "dropbear", alice.key, key).ok()
     base = ["dbclient", "-y", "-y", "-i", key, "-p", server.port, f"alice@{server.address}"]
     sent = "through dbclient\n" * 20000
-    assert bench.run(*base, "cat >there-db; exit 6", input=sent).status == 6
+    assert until_it_ends(bench, *base, "cat >there-db; exit 6", input=sent).status == 6
     assert world.read(f"{HOME}/there-db") == sent
-    done = bench.run(*base, "cat there-db; exit 7")
+    done = until_it_ends(bench, *base, "cat there-db; exit 7")
     assert (done.status, done.out) == (7, sent), done
     terminal = Terminal(bench, "dbclient", "-t", *base[1:], "tty; stty size; exit 8", rows=30, columns=90)
     terminal.expect(r"/dev/pts/\d+\s+30 90\s")
