@@ -101,8 +101,14 @@ void ssh_server_turn(void *server);
 /* ssh_server_new.c */
 void ssh_server_log_in(struct ssh_server *server);
 
-/* ssh_ask.c */
+/* ssh_ask_take.c */
 void ssh_ask_take(struct ssh_server *server, ssh_message message); /* frees it or makes a question of it */
+
+/* ssh_ask.c */
+struct ssh_question *ssh_ask_new(struct ssh_server *server, enum ssh_ask_kind kind, ssh_message message);
+void ssh_ask_free(struct ssh_question *question);
+void ssh_ask_deliver(struct ssh_question *question);   /* counts it and hands it over */
+void ssh_ask_count_refusal(struct ssh_server *server); /* of a key or password */
 void ssh_ask_late(struct ssh_chan *chan, enum ssh_ask_kind kind, const char *text);
 void ssh_ask_deliver_late(struct ssh_server *server);
 void ssh_ask_drop_all(struct ssh_server *server);

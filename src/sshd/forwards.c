@@ -1,20 +1,15 @@
-/* Forwarded connections and the listeners that make them. */
+/* Forwarded connections: their opening, their bytes, their end. */
 #include "sshd/forwards.h"
 
-#include "base/addr.h"
 #include "sshd/pump.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define LISTENERS_MAX 128
-#define ACCEPTS_A_TURN 16
-#define PAUSE_MS 1000 /* without descriptors, before accepting again */
 #define DRAIN_MS 10000
 #define HOST_MAX 1025u /* NI_MAXHOST */
 
@@ -28,22 +23,6 @@ struct forward { /* one connection */
     struct pump *pump;
     bool over, end_told;
     uint64_t drain_until;
-};
-
-struct listener {
-    struct listener *next;
-    struct sshd *sshd;
-    bool agent, over;
-    char *host; /* as the client named it */
-    unsigned port;
-    struct ssh_ask *ask;
-    struct host_wait *wait;
-    struct {
-        struct listener *listener;
-        struct ssh_loop_watch *watch;
-        int fd;
-    } doors[2];
-    uint64_t paused_until;
 };
 
 /* --- connections --- */
@@ -135,24 +114,17 @@ void forwards_direct(struct sshd *sshd, struct ssh_ask *ask)
     forward->ask = ask;
 }
 
-/* Takes fd, a connection that came to the listener. */
-static void forward_back(struct listener *listener, int fd, const struct sockaddr *from)
+void forwards_back(struct sshd *sshd, int fd, const char *host, unsigned port, const char *origin,
+                   unsigned origin_port)
 {
-    struct sshd *sshd = listener->sshd;
     struct forward *forward = forward_new(sshd);
-    char ip[64];
     if (forward == NULL) {
         close(fd);
         return;
     }
     forward->fd = fd;
-    if (listener->agent) {
-        forward->chan = ssh_chan_open_agent(sshd->server);
-    } else {
-        addr_ip(from, ip, sizeof ip);
-        forward->chan =
-            ssh_chan_open_forwarded(sshd->server, listener->host, listener->port, ip, addr_port(from));
-    }
+    forward->chan = host == NULL ? ssh_chan_open_agent(sshd->server)
+                                 : ssh_chan_open_forwarded(sshd->server, host, port, origin, origin_port);
     if (forward->chan == NULL) {
         log_limited(
             &sshd->refusals, LOG_LEVEL_WARN,
@@ -212,243 +184,6 @@ static bool forward_turn(struct forward *forward)
     return forward->pump == NULL || !pump_output_over(forward->pump) || !pump_input_over(forward->pump);
 }
 
-/* --- listeners --- */
-
-static void listener_free(struct listener *listener)
-{
-    host_wait_cancel(listener->wait);
-    if (listener->ask != NULL) {
-        ssh_ask_refuse(listener->ask);
-    }
-    for (int i = 0; i < 2; i++) {
-        ssh_loop_unwatch(listener->doors[i].watch);
-        if (listener->doors[i].fd >= 0) {
-            close(listener->doors[i].fd);
-        }
-    }
-    listener->sshd->listener_count--;
-    free(listener->host);
-    free(listener);
-}
-
-/* No descriptors, no memory: a connection that waits would be told of again and again. */
-static void pause_doors(struct listener *listener)
-{
-    listener->paused_until = ssh_loop_now(listener->sshd->loop) + PAUSE_MS;
-    for (int i = 0; i < 2; i++) {
-        if (listener->doors[i].watch != NULL) {
-            ssh_loop_interest(listener->doors[i].watch, SSH_LOOP_DEAF);
-        }
-    }
-}
-
-static void accept_all(struct listener *listener, int door)
-{
-    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-        struct sockaddr_storage from;
-        socklen_t size = sizeof from;
-        int fd = accept4(door, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            forward_back(listener, fd, (struct sockaddr *)&from);
-        } else if (errno == EAGAIN) {
-            return;
-        } else if (errno != EINTR && errno != ECONNABORTED) {
-            log_limited(&listener->sshd->refusals, LOG_LEVEL_WARN,
-                        "cannot accept a connection to be forwarded: %s", strerror(errno));
-            pause_doors(listener);
-            return;
-        }
-    }
-}
-
-static void on_door(void *arg, short ready)
-{
-    struct listener *listener = arg;
-    (void)ready;
-    for (int i = 0; i < 2; i++) {
-        if (listener->doors[i].fd >= 0 && !listener->over && listener->paused_until == 0) {
-            accept_all(listener, listener->doors[i].fd);
-        }
-    }
-}
-
-static struct listener *listener_new(struct sshd *sshd, const char *host, unsigned port)
-{
-    struct listener *listener = calloc(1, sizeof *listener);
-    if (listener == NULL) {
-        return NULL;
-    }
-    listener->sshd = sshd;
-    listener->port = port;
-    listener->doors[0].fd = listener->doors[1].fd = -1;
-    listener->host = strdup(host);
-    if (listener->host == NULL) {
-        free(listener);
-        return NULL;
-    }
-    listener->next = sshd->listeners;
-    sshd->listeners = listener;
-    sshd->listener_count++;
-    return listener;
-}
-
-static int open_door(struct listener *listener, int which, int fd)
-{
-    listener->doors[which].fd = fd;
-    return fd < 0 ? 0
-                  : ssh_loop_watch(listener->sshd->loop, fd, POLLIN, on_door, listener,
-                                   &listener->doors[which].watch);
-}
-
-static void on_listening(void *arg, int fd, int other, unsigned port, const char *text)
-{
-    struct listener *listener = arg;
-    struct ssh_ask *ask = listener->ask;
-    listener->ask = NULL;
-    listener->wait = NULL;
-    if (fd >= 0 && (open_door(listener, 0, fd) < 0 || open_door(listener, 1, other) < 0)) {
-        text = "out of memory";
-        listener->over = true;
-    } else if (fd < 0) {
-        listener->over = true;
-    }
-    if (listener->over) {
-        log_info("no listener at '%.255s' port %u for '%s': %s", listener->host, listener->port,
-                 listener->sshd->user, text);
-        ssh_ask_refuse(ask);
-        return;
-    }
-    if (listener->port == 0) {
-        listener->port = port;
-    }
-    ssh_ask_accept_port(ask, listener->port);
-}
-
-static struct listener *find_listener(struct sshd *sshd, const char *host, unsigned port)
-{
-    struct listener *l = sshd->listeners;
-    while (l != NULL && (l->agent || l->over || l->port != port || strcmp(l->host, host) != 0)) {
-        l = l->next;
-    }
-    return l;
-}
-
-void forwards_listen(struct sshd *sshd, struct ssh_ask *ask)
-{
-    struct listener *listener = NULL;
-    const char *why = NULL;
-    int rc;
-    if (!sshd->options->remote_forwarding || !sshd_may(sshd, HOST_RIGHT_REMOTE_FORWARD)) {
-        why = "forwarding is not allowed";
-    } else if (ask->port > 65535 || strlen(ask->host) > HOST_MAX) {
-        why = "there is no such address";
-    } else if (sshd->listener_count >= LISTENERS_MAX) {
-        why = "this connection has as many listeners as it may have";
-    } else if (ask->port != 0 && find_listener(sshd, ask->host, ask->port) != NULL) {
-        why = "it is there already";
-    } else if ((listener = listener_new(sshd, ask->host, ask->port)) == NULL) {
-        why = "out of memory";
-    }
-    if (why == NULL) {
-        rc = host_listen(sshd->host, ask->host, ask->port, on_listening, listener, &listener->wait);
-        why = rc < 0 ? strerror(-rc) : NULL;
-    }
-    if (why != NULL) {
-        log_limited(&sshd->refusals, LOG_LEVEL_INFO, "no listener at '%.255s' port %u for '%s': %s",
-                    ask->host, ask->port, sshd->user, why);
-        ssh_ask_refuse(ask);
-        if (listener != NULL) {
-            listener->over = true;
-        }
-        return;
-    }
-    listener->ask = ask;
-}
-
-void forwards_unlisten(struct sshd *sshd, struct ssh_ask *ask)
-{
-    struct listener *listener = find_listener(sshd, ask->host, ask->port);
-    if (listener == NULL) {
-        ssh_ask_refuse(ask);
-        return;
-    }
-    listener->over = true;
-    ssh_loop_again(sshd->loop);
-    ssh_ask_accept(ask);
-}
-
-/* Returns false when it is over. */
-static bool listener_turn(struct listener *listener)
-{
-    if (listener->over || ssh_server_ended(listener->sshd->server)) {
-        return false;
-    }
-    if (listener->paused_until == 0) {
-        return true;
-    }
-    if (ssh_loop_now(listener->sshd->loop) < listener->paused_until) {
-        sshd_wake(listener->sshd, listener->paused_until);
-        return true;
-    }
-    listener->paused_until = 0;
-    for (int i = 0; i < 2; i++) {
-        if (listener->doors[i].watch != NULL) {
-            ssh_loop_interest(listener->doors[i].watch, POLLIN);
-        }
-    }
-    return true;
-}
-
-/* --- the agent --- */
-
-static void on_agent(void *arg, int fd, unsigned port, const char *text)
-{
-    struct listener *listener = arg;
-    (void)port;
-    listener->wait = NULL;
-    if (fd < 0 || open_door(listener, 0, fd) < 0) {
-        log_warn("no socket for the agent of '%s': %s", listener->sshd->user,
-                 fd < 0 ? text : "out of memory");
-        listener->over = true;
-    }
-    ssh_loop_again(listener->sshd->loop); /* programs may have waited */
-}
-
-static struct listener *agent_listener(const struct sshd *sshd)
-{
-    struct listener *l = sshd->listeners;
-    while (l != NULL && !l->agent) {
-        l = l->next;
-    }
-    return l;
-}
-
-void forwards_agent(struct sshd *sshd)
-{
-    struct listener *listener;
-    int rc;
-    if (!sshd->options->agent_forwarding || !sshd_may(sshd, HOST_RIGHT_AGENT) ||
-        agent_listener(sshd) != NULL) {
-        return;
-    }
-    listener = listener_new(sshd, "", 0);
-    if (listener == NULL) {
-        return;
-    }
-    listener->agent = true;
-    rc = host_agent(sshd->host, on_agent, listener, &listener->wait);
-    if (rc < 0) {
-        log_warn("no socket for the agent of '%s': %s", sshd->user, strerror(-rc));
-        listener->over = true;
-    }
-}
-
-bool forwards_agent_pending(const struct sshd *sshd)
-{
-    const struct listener *listener = agent_listener(sshd);
-    return listener != NULL && listener->wait != NULL;
-}
-
 /* --- all --- */
 
 /* The first in the list gets the room that there is: another one the next time. */
@@ -470,7 +205,6 @@ static void rotate(struct sshd *sshd)
 void forwards_turn_all(struct sshd *sshd)
 {
     struct forward **at = &sshd->forwards;
-    struct listener **door = &sshd->listeners;
     rotate(sshd);
     while (*at != NULL) {
         struct forward *forward = *at;
@@ -481,15 +215,6 @@ void forwards_turn_all(struct sshd *sshd)
             forward_free(forward);
         }
     }
-    while (*door != NULL) {
-        struct listener *listener = *door;
-        if (listener_turn(listener)) {
-            door = &listener->next;
-        } else {
-            *door = listener->next;
-            listener_free(listener);
-        }
-    }
 }
 
 void forwards_free_all(struct sshd *sshd)
@@ -498,10 +223,5 @@ void forwards_free_all(struct sshd *sshd)
         struct forward *forward = sshd->forwards;
         sshd->forwards = forward->next;
         forward_free(forward);
-    }
-    while (sshd->listeners != NULL) {
-        struct listener *listener = sshd->listeners;
-        sshd->listeners = listener->next;
-        listener_free(listener);
     }
 }

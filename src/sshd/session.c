@@ -2,7 +2,7 @@
 #include "sshd/session.h"
 
 #include "base/names.h"
-#include "sshd/forwards.h"
+#include "sshd/listeners.h"
 #include "sshd/pump.h"
 #include <errno.h>
 #include <stdio.h>
@@ -287,7 +287,7 @@ void session_request(struct sshd *sshd, struct ssh_ask *ask)
             break;
         case SSH_ASK_AGENT:
             ok = true;
-            forwards_agent(sshd);
+            listeners_agent(sshd);
             break;
         default:
             if (take_start(session, ask)) {
@@ -376,7 +376,7 @@ static bool drain(struct session *session)
 /* Returns false when it is over. */
 static bool session_turn(struct session *session)
 {
-    if (session->start != NULL && session->child == NULL && !forwards_agent_pending(session->sshd)) {
+    if (session->start != NULL && session->child == NULL && !listeners_agent_pending(session->sshd)) {
         start(session);
     }
     if (session->pump != NULL) {

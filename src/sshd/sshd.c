@@ -2,6 +2,7 @@
 #include "sshd/sshd.h"
 
 #include "sshd/forwards.h"
+#include "sshd/listeners.h"
 #include "sshd/session.h"
 #include <errno.h>
 #include <stdio.h>
@@ -114,10 +115,10 @@ static void on_ask(void *arg, struct ssh_ask *ask)
         forwards_direct(sshd, ask);
         break;
     case SSH_ASK_FORWARD:
-        forwards_listen(sshd, ask);
+        listeners_ask(sshd, ask);
         break;
     case SSH_ASK_UNFORWARD:
-        forwards_unlisten(sshd, ask);
+        listeners_unask(sshd, ask);
         break;
     case SSH_ASK_PTY:
     case SSH_ASK_WINDOW:
@@ -169,6 +170,7 @@ static void on_turn(void *arg)
     if (sshd->turns % 2 == 0) {
         session_turn_all(sshd);
     }
+    listeners_turn_all(sshd);
     forwards_turn_all(sshd);
     if (sshd->turns % 2 != 0) {
         session_turn_all(sshd);
@@ -247,6 +249,7 @@ void sshd_free(struct sshd *sshd)
     }
     session_free_all(sshd);
     forwards_free_all(sshd);
+    listeners_free_all(sshd);
     ssh_server_free(sshd->server);
     host_free(sshd->host);
     ssh_loop_free(sshd->loop);

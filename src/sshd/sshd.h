@@ -1,5 +1,5 @@
 /* One connection: between the questions of the SSH session and the answers of the machine. Shared by sshd.c,
- * session.c and forwards.c. */
+ * session.c, forwards.c and listeners.c. */
 #ifndef MULTISSH_SSHD_SSHD_H
 #define MULTISSH_SSHD_SSHD_H
 

@@ -321,11 +321,49 @@ static void only_the_log_may_grow(void **state)
     fclose(file);
 }
 
+/* The status of a process that enters the sandbox with allow and then sets the size of a terminal. */
+static int set_a_terminals_size(unsigned allow, bool works)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct winsize size = {.ws_row = 50, .ws_col = 132};
+        int master = posix_openpt(O_RDWR | O_NOCTTY);
+        alarm(20);
+        standard_error = dup(STDERR_FILENO);
+        CHECK(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+        CHECK(sandbox_enter_with(allow) == 0);
+        if (works) {
+            CHECK(ioctl(master, TIOCSWINSZ, &size) == 0);
+        } else {
+            CHECK(ioctl(master, TIOCSWINSZ, &size) == -1 && errno == EPERM);
+        }
+        if (filtered) {
+            CHECK(ioctl(master, TIOCGWINSZ, &size) == -1 && errno == EPERM);
+            CHECK(socket(AF_UNIX, SOCK_STREAM, 0) == -1 && errno == EPERM);
+        }
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static void a_terminals_size_only_where_allowed(void **state)
+{
+    (void)state;
+    assert_int_equal(set_a_terminals_size(SANDBOX_TERMINAL_SIZE, true), 0);
+    assert_int_equal(set_a_terminals_size(0, !filtered), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_it_has_works),     cmocka_unit_test(the_outside_is_out_of_reach),
-        cmocka_unit_test(abort_still_ends_it),   cmocka_unit_test(limits_hold),
+        cmocka_unit_test(a_terminals_size_only_where_allowed),
+        cmocka_unit_test(what_it_has_works),
+        cmocka_unit_test(the_outside_is_out_of_reach),
+        cmocka_unit_test(abort_still_ends_it),
+        cmocka_unit_test(limits_hold),
         cmocka_unit_test(only_the_log_may_grow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -85,6 +86,49 @@ static void test_never_overwrites(void **state)
     assert_string_equal(before, after);
 }
 
+/* Many processes that find no key end with one and the same, and the public file is that key's. */
+static void test_made_by_many(void **state)
+{
+    enum { MAKERS = 8 };
+    char lines[MAKERS][HOSTKEY_LINE_MAX];
+    char text[HOSTKEY_LINE_MAX + 64];
+    int start[2];
+    int results[2];
+    (void)state;
+    assert_int_equal(pipe(start), 0);
+    assert_int_equal(pipe(results), 0);
+    for (int i = 0; i < MAKERS; i++) {
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            struct hostkey *key = NULL;
+            struct errmsg err;
+            char line[HOSTKEY_LINE_MAX] = "";
+            char byte;
+            close(start[1]);
+            (void)!read(start[0], &byte, 1); /* returns for all at once, when the other end is closed */
+            if (hostkey_load_or_make(path, "many", &key, &err) == 0) {
+                (void)hostkey_line(key, line, sizeof line);
+            }
+            _exit(write(results[1], line, sizeof line) == (ssize_t)sizeof line ? 0 : 1);
+        }
+    }
+    close(start[0]);
+    close(start[1]);
+    for (int i = 0; i < MAKERS; i++) {
+        int status = 0;
+        assert_int_equal(read(results[0], lines[i], HOSTKEY_LINE_MAX), HOSTKEY_LINE_MAX);
+        assert_true(wait(&status) > 0);
+        assert_int_equal(status, 0);
+        assert_int_equal(strncmp(lines[i], "ssh-ed25519 ", 12), 0);
+        assert_string_equal(lines[i], lines[0]);
+    }
+    close(results[0]);
+    close(results[1]);
+    read_text(path_pub, text, sizeof text);
+    assert_int_equal(strncmp(text, lines[0], strlen(lines[0])), 0);
+}
+
 static void test_refused_files(void **state)
 {
     struct hostkey *key = NULL;
@@ -119,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_make_and_load, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_never_overwrites, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_made_by_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refused_files, set_up, tear_down),
         cmocka_unit_test(test_no_such_folder),
     };

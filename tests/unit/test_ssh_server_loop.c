@@ -82,6 +82,35 @@ static void test_descriptor(void **state)
     end(&w);
 }
 
+static void on_error(void *arg, short ready)
+{
+    struct world *w = arg;
+    assert_int_equal(ready, POLLERR);
+    w->ready++;
+    ssh_loop_stop(w->loop);
+}
+
+/* A pipe without a reader is an error all the time: heard of without interest, and not when deaf. */
+static void test_deaf(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w);
+    close(w.pipe[0]);
+    assert_int_equal(ssh_loop_watch(w.loop, w.pipe[1], SSH_LOOP_DEAF, on_error, &w, &w.watches[0]), 0);
+    assert_int_equal(ssh_loop_hook(w.loop, count_turn, &w), 0);
+    ssh_loop_set(w.timers[0], ssh_loop_now(w.loop) + 30);
+    assert_int_equal(ssh_loop_run(w.loop), 0);
+    assert_int_equal(w.ready, 0);
+    assert_int_equal(w.fired, 1);
+    assert_true(w.turns < 5);
+    ssh_loop_interest(w.watches[0], 0);
+    assert_int_equal(ssh_loop_run(w.loop), 0);
+    assert_int_equal(w.ready, 1);
+    w.pipe[0] = dup(w.pipe[1]);
+    end(&w);
+}
+
 static void test_timer_fires_once_and_not_early(void **state)
 {
     struct world w;
@@ -186,6 +215,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_descriptor),
+        cmocka_unit_test(test_deaf),
         cmocka_unit_test(test_timer_fires_once_and_not_early),
         cmocka_unit_test(test_removing_in_the_middle),
         cmocka_unit_test(test_adding_in_the_middle),
