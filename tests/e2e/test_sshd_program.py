@@ -2,6 +2,7 @@
 import contextlib
 import os
 import re
+import signal
 import socket
 import subprocess
 
@@ -10,6 +11,7 @@ from conftest import root_only, worlds
 from kit.bench import program, sanitized
 from kit.builtin import INSIDE, BuiltIn, Visitor
 from kit.parts import keygen, public_key
+from kit.proc import command_of
 
 bench, world = worlds()
 KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/=]{68}")
@@ -259,3 +261,16 @@ def test_who_speaks_ssh_as_root(world, server):
     assert not [link for link in links if link.startswith("/") and link != "/dev/null" and not link.endswith(".log")], links
     popen.stdin.close()
     assert popen.wait(10) == 0
+
+
+def test_the_bench_tells_a_crash_of_the_process_that_speaks_ssh(world):
+    """Else no test here would fail when it crashes after its session."""
+    server = BuiltIn(world)
+    popen = Visitor(server, "alice").talk("echo up; cat")
+    assert popen.stdout.readline() == b"up\n"
+    assert server.complaint() is None
+    speaker, = [pid for pid in world.find("multissh-sshd") if pid != server.latest().pid and f"--state {server.state}" in command_of(pid)]
+    os.kill(speaker, signal.SIGSYS)  # as the filter of its system calls does; the sanitizers leave it alone
+    server.wait_idle(15)
+    assert "signal 31" in server.complaint()
+    server.faults_expected = True

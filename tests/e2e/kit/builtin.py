@@ -25,6 +25,8 @@ from .wait import free_port, wait_for
 TOOLS_PATH = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"
 FIRST_UID = 41001
 REAL = os.environ.get("MULTISSH_TEST_SERVER") == "openssh"
+# What the server's first process says of its second one; of commands it does not speak.
+CRASH = re.compile(r"speaks SSH was ended by signal (" + "|".join(str(int(number)) for number in proc.CRASHES) + r")\b")
 # In the namespace; what is there before (of the machine) is only covered.
 INSIDE = "/mnt"
 
@@ -391,6 +393,9 @@ class Listener:
             return f"{self.name}: {found.group(0)}:\n{text[max(0, found.start() - 500):found.start() + 6000]}"
         if self.faults_expected:
             return None
+        found = CRASH.search(text)
+        if found:
+            return f"{self.name}: {found.group(0)}:\n{text[-4000:]}"
         for popen in self.connections:
             if popen.returncode is not None and popen.returncode < 0 and -popen.returncode in proc.CRASHES and popen.pid not in self._told:
                 self._told.add(popen.pid)
