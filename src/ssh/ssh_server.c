@@ -113,10 +113,13 @@ static void finish(struct ssh_server *s, const char *why)
     }
 }
 
+/* libssh says "Socket error: " and the words of an errno that may be none. */
 static void finish_dead(struct ssh_server *s)
 {
     const char *why = ssh_get_error(s->session);
-    finish(s, why == NULL || why[0] == '\0' ? "the connection was closed" : why);
+    bool closed = why == NULL || why[0] == '\0' || strcmp(why, "Socket error: disconnected") == 0 ||
+                  strcmp(why, "Socket error: Success") == 0;
+    finish(s, closed ? "the other side closed the connection" : why);
 }
 
 /* The message goes out in one piece because nothing is pending and the socket can take it; then the peer has
