@@ -272,31 +272,83 @@ static int print_host_key(const struct settings *s, struct errmsg *err)
 
 /* --- the connection --- */
 
-/* The speaker is the child: who started this waits for the monitor. */
-static int serve(const struct settings *s, const struct hostkey *key, const struct inetd *inetd,
-                 pid_t *ret_pid, int *ret_fd)
+static void close_if(int fd)
 {
-    int pair[2];
-    int rc = wire_pair(pair);
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+/* What the speaker says first: does it have a host key? */
+struct beginning {
+    int rc;
+    struct errmsg err;
+};
+
+/* The key is loaded here, and never in the process that becomes the monitor: of what the library frees of it a
+ * part would be in the memory of every helper, and those are the accounts. */
+_Noreturn static void speak(const struct settings *s, const struct inetd *inetd, int monitor, int told)
+{
+    struct hostkey *key = NULL;
+    struct beginning begin = {.rc = 0};
+    struct speaker_config config = {.options = &s->options,
+                                    .connection = inetd->fd,
+                                    .monitor = monitor,
+                                    .peer = inetd->peer[0] == '\0' ? "a user" : inetd->peer};
+    begin.rc = identity_load(s->options.host_key, s->state, &key, &begin.err);
+    if (write(told, &begin, sizeof begin) != (ssize_t)sizeof begin || begin.rc < 0) {
+        _exit(1);
+    }
+    config.key = key;
+    _exit(speaker_run(&config));
+}
+
+/* Returns 0 when it began, or a negative errno value with err. */
+static int await_beginning(int fd, struct errmsg *err)
+{
+    struct beginning begin;
+    ssize_t n;
+    do {
+        n = read(fd, &begin, sizeof begin);
+    } while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)sizeof begin) {
+        return errmsg_set(err, -ECHILD, "the process that speaks SSH ended before it began");
+    }
+    *err = begin.err;
+    return begin.rc;
+}
+
+/* The speaker is the child: who started this waits for the monitor. Returns 0 or a negative errno value with
+ * err. */
+static int serve(const struct settings *s, const struct inetd *inetd, pid_t *ret_pid, int *ret_fd,
+                 struct errmsg *err)
+{
+    int pair[2] = {-1, -1};
+    int told[2] = {-1, -1};
+    int rc = pipe2(told, O_CLOEXEC) < 0 ? -errno : wire_pair(pair);
+    pid_t pid = rc == 0 ? fork() : -1;
+    if (pid == 0) {
+        close(pair[0]);
+        close(told[0]);
+        speak(s, inetd, pair[1], told[1]);
+    }
+    if (rc == 0 && pid < 0) {
+        rc = -errno;
+    }
     if (rc < 0) {
+        (void)errmsg_set(err, rc, "cannot start the process that speaks SSH: %s", strerror(-rc));
+    }
+    close_if(told[1]);
+    close_if(pair[1]);
+    if (rc == 0) {
+        rc = await_beginning(told[0], err);
+    }
+    close_if(told[0]);
+    if (rc < 0) {
+        close_if(pair[0]);
         return rc;
     }
-    *ret_pid = fork();
-    if (*ret_pid == 0) {
-        const struct speaker_config config = {.options = &s->options,
-                                              .key = key,
-                                              .connection = inetd->fd,
-                                              .monitor = pair[1],
-                                              .peer = inetd->peer[0] == '\0' ? "a user" : inetd->peer};
-        close(pair[0]);
-        _exit(speaker_run(&config));
-    }
-    rc = *ret_pid < 0 ? -errno : 0;
-    close(pair[1]);
-    if (rc < 0) {
-        close(pair[0]);
-        return rc;
-    }
+    *ret_pid = pid;
     *ret_fd = pair[0];
     return 0;
 }
@@ -304,21 +356,13 @@ static int serve(const struct settings *s, const struct hostkey *key, const stru
 static int inetd(const struct command_line *c, const struct settings *s, struct errmsg *err)
 {
     struct inetd connection;
-    struct hostkey *key = NULL;
     pid_t speaker = -1;
     int fd = -1;
     int rc = inetd_take(c->peer, c->proxy_protocol, PROXY_LINE_MS, &connection, err);
     if (rc < 0) {
         return rc;
     }
-    rc = identity_load(s->options.host_key, s->state, &key, err);
-    if (rc == 0) {
-        rc = serve(s, key, &connection, &speaker, &fd);
-        if (rc < 0) {
-            (void)errmsg_set(err, rc, "cannot start the process that speaks SSH: %s", strerror(-rc));
-        }
-    }
-    hostkey_free(key);
+    rc = serve(s, &connection, &speaker, &fd, err);
     close(connection.fd);
     if (rc < 0) {
         return rc;
