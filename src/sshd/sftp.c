@@ -1,5 +1,5 @@
-/* The SFTP server: takes the packets apart, finds who works on each, and answers with a status what was not answered otherwise.
- * Owns the session; does no I/O of its own. */
+/* The SFTP server: takes the packets apart, finds who works on each, and answers with a status what was not
+ * answered otherwise. Owns the session; does no I/O of its own. */
 #include "sshd/sftp_private.h"
 
 #include <errno.h>
@@ -60,8 +60,8 @@ int sftp_close(struct sftp *s, struct sftp_handle *handle)
     return r;
 }
 
-/* Is it the machine's fault? Then an operator wants to know. It is not what a client can bring about at any time by what it asks
- * for. */
+/* Is it the machine's fault? Then an operator wants to know. It is not what a client can bring about at any
+ * time by what it asks for. */
 static bool is_fault(int r)
 {
     static const int asked_for[] = {ENOENT,    ENOTDIR,      EACCES, EPERM,   EEXIST,    ENOTEMPTY, EINVAL,

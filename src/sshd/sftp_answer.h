@@ -1,4 +1,5 @@
-/* Writing an answer, field by field, behind those that wait. Owns the answer that is being written; the buffer is the caller's.
+/* Writing an answer, field by field, behind those that wait. Owns the answer that is being written; the
+ * buffer is the caller's.
  *
  * begin, fields, end: in the buffer there is room for SFTP_INPUT_MIN more bytes before begin, made by
  * sftp_answer_reserve. A field that does not fit any more spoils the answer, and end tells. */
@@ -43,7 +44,8 @@ void sftp_answer_u64(struct sftp_answer *a, uint64_t value);
 void sftp_answer_string(struct sftp_answer *a, const void *data, size_t n);
 void sftp_answer_text(struct sftp_answer *a, const char *text);
 void sftp_answer_attrs(struct sftp_answer *a, const struct sftp_fs_attrs *attrs);
-/* A string of at most n bytes that the caller writes himself: NULL or where to; then how many there are, k ≤ n. */
+/* A string of at most n bytes that the caller writes himself: NULL or where to; then how many there are, k ≤
+ * n. */
 uint8_t *sftp_answer_open_string(struct sftp_answer *a, size_t n);
 void sftp_answer_close_string(struct sftp_answer *a, size_t k);
 /* Puts value where a number was written when the answer had n bytes. */

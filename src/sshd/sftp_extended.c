@@ -1,5 +1,5 @@
-/* OpenSSH's extensions (its PROTOCOL, section 4): names and versions offered at the start, and the work. Touches files through
- * struct sftp_fs alone. */
+/* OpenSSH's extensions (its PROTOCOL, section 4): names and versions offered at the start, and the work.
+ * Touches files through struct sftp_fs alone. */
 #include "sshd/sftp_private.h"
 
 #include <errno.h>
@@ -113,7 +113,8 @@ static int do_limits(struct sftp *s, uint32_t id, struct sftp_packet *p)
     return SFTP_ANSWERED;
 }
 
-/* "~", "~/…" and "~account/…" at the front of path, into out, for realpath. "~" is where the session began, as at OpenSSH. */
+/* "~", "~/…" and "~account/…" at the front of path, into out, for realpath. "~" is where the session began,
+ * as at OpenSSH. */
 static int expand_tilde(struct sftp *s, const char *path, char out[static SFTP_FS_PATH_MAX])
 {
     char name[SFTP_FS_PATH_MAX], home[SFTP_FS_PATH_MAX];

@@ -1,4 +1,5 @@
-/* The requests about open files: OPEN, CLOSE, READ, WRITE, FSTAT, FSETSTAT. Touches files through struct sftp_fs alone. */
+/* The requests about open files: OPEN, CLOSE, READ, WRITE, FSTAT, FSETSTAT. Touches files through struct
+ * sftp_fs alone. */
 #include "sshd/sftp_private.h"
 
 #include <errno.h>

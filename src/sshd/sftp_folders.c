@@ -2,8 +2,8 @@
 #include "sshd/sftp_private.h"
 
 #define NEW_FOLDER_MODE 0777
-/* An answer with entries ends behind the one that passes this: what every client must be able to take (section 3), less the
- * largest entry. */
+/* An answer with entries ends behind the one that passes this: what every client must be able to take
+ * (section 3), less the largest entry. */
 #define ENTRIES_BYTES (34000u - 3000u)
 
 static int do_opendir(struct sftp *s, uint32_t id, struct sftp_packet *p)

@@ -1,10 +1,10 @@
-/* The files an SFTP server works on: what an operating system has to give. sftp_fs_posix.c gives the machine's own; another
- * system needs only another one of these.
+/* The files an SFTP server works on: what an operating system has to give. sftp_fs_posix.c gives the
+ * machine's own; another system needs only another one of these.
  *
- * Every call does its work before it returns and is made with the rights of the process: who may do what is decided by the
- * system, not here. Paths are NUL-terminated bytes in any encoding, shorter than SFTP_FS_PATH_MAX, separated by '/'; a relative
- * one begins at the process' working folder. Calls return 0 (or what is said) or a negative errno value; an interrupted system
- * call is repeated inside. */
+ * Every call does its work before it returns and is made with the rights of the process: who may do what is
+ * decided by the system, not here. Paths are NUL-terminated bytes in any encoding, shorter than
+ * SFTP_FS_PATH_MAX, separated by '/'; a relative one begins at the process' working folder. Calls return 0
+ * (or what is said) or a negative errno value; an interrupted system call is repeated inside. */
 #ifndef MULTISSH_SSHD_SFTP_FS_H
 #define MULTISSH_SSHD_SFTP_FS_H
 
@@ -28,8 +28,7 @@ struct sftp_fs_attrs {
     uint32_t has; /* SFTP_FS_… */
     uint64_t size;
     uint32_t uid, gid;
-    uint32_t
-        mode; /* POSIX's numbers: the type of the file too when it was asked for, only 07777 counts when it is set */
+    uint32_t mode;         /* POSIX's numbers; with the type when asked for, and only 07777 counts when set */
     uint32_t atime, mtime; /* seconds since 1970, as the protocol has them */
 };
 
@@ -70,7 +69,8 @@ struct sftp_fs {
     int (*write)(void *arg, struct sftp_fs_file *file, const void *data, size_t n, uint64_t offset);
     int (*fsync)(void *arg, struct sftp_fs_file *file);
     int (*fstat)(void *arg, struct sftp_fs_file *file, struct sftp_fs_attrs *ret_attrs);
-    /* Size, mode, times, owner, in this order, each tried even when another failed. Returns the last failure. */
+    /* Size, mode, times, owner, in this order, each tried even when another failed. Returns the last
+     * failure. */
     int (*fsetstat)(void *arg, struct sftp_fs_file *file, const struct sftp_fs_attrs *attrs);
     int (*fstatvfs)(void *arg, struct sftp_fs_file *file, struct sftp_fs_space *ret_space);
 
@@ -82,7 +82,8 @@ struct sftp_fs {
 
     int (*opendir)(void *arg, const char *path, struct sftp_fs_dir **ret_dir);
     void (*closedir)(void *arg, struct sftp_fs_dir *dir);
-    /* Returns 1 with the next entry, or 0 at the end. "." and ".." are entries; what vanished meanwhile is not. */
+    /* Returns 1 with the next entry, or 0 at the end. "." and ".." are entries; what vanished meanwhile is
+     * not. */
     int (*readdir)(void *arg, struct sftp_fs_dir *dir, struct sftp_fs_entry *ret_entry);
 
     int (*mkdir)(void *arg, const char *path, uint32_t mode);

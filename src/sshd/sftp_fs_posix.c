@@ -1,5 +1,5 @@
-/* The machine's files for the SFTP server, by POSIX calls with the rights of the process. Owns open files and folders; decides
- * nothing: who may do what is the kernel's to say. */
+/* The machine's files for the SFTP server, by POSIX calls with the rights of the process. Owns open files and
+ * folders; decides nothing: who may do what is the kernel's to say. */
 #include "sshd/sftp_fs_posix.h"
 
 #include <dirent.h>
@@ -58,7 +58,7 @@ static int open_file(void *arg, const char *path, unsigned flags, uint32_t mode,
                 {SFTP_FS_CREATE, O_CREAT},
                 {SFTP_FS_TRUNCATE, O_TRUNC},
                 {SFTP_FS_EXCLUSIVE, O_EXCL}};
-    /* O_NONBLOCK: the opening of a FIFO must not wait for its other end, and nobody else is served meanwhile. */
+    /* O_NONBLOCK: the opening of a FIFO must not wait for its other end, and nobody is served meanwhile. */
     int how = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
     (void)arg;
 
@@ -292,8 +292,8 @@ static int remove_path(void *arg, const char *path)
     return result(unlink(path));
 }
 
-/* For a filesystem that cannot rename without replacing: files by a second name, which is free of races; the rest by looking
- * first, which is not. */
+/* For a filesystem that cannot rename without replacing: files by a second name, which is free of races; the
+ * rest by looking first, which is not. */
 static int rename_carefully(const char *from, const char *to)
 {
     struct stat st;

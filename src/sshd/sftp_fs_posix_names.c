@@ -1,4 +1,5 @@
-/* Accounts and groups by name and number, and the lines of a listing. Owns the cache of names; asks the system's databases. */
+/* Accounts and groups by name and number, and the lines of a listing. Owns the cache of names; asks the
+ * system's databases. */
 #include "sshd/sftp_fs_posix.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* The real path of a path, as OpenSSH's server finds it: like realpath(3), but the last component may be missing, and ".."
- * takes away the component before it whatever that is. Owns nothing; only looks. */
+/* The real path of a path, as OpenSSH's server finds it: like realpath(3), but the last component may be
+ * missing, and ".." takes away the component before it whatever that is. Owns nothing; only looks. */
 #include "sshd/sftp_fs_posix.h"
 
 #include <errno.h>
@@ -73,7 +73,8 @@ static int step(struct walk *w)
 
     if (n == 0)
         return 0;
-    /* The slash stays: behind a link's text it separates, and behind a missing name it says that more was meant. */
+    /* The slash stays: behind a link's text it separates, and behind a missing name it says that more was
+     * meant. */
     w->left_at += n;
     if (n == 1 && name[0] == '.')
         return 1;

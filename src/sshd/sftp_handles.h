@@ -1,5 +1,5 @@
-/* The open files and folders of a client, by number. Owns the table, its bound and the counts of bytes; opening and closing is
- * for the caller. */
+/* The open files and folders of a client, by number. Owns the table, its bound and the counts of bytes;
+ * opening and closing is for the caller. */
 #ifndef MULTISSH_SSHD_SFTP_HANDLES_H
 #define MULTISSH_SSHD_SFTP_HANDLES_H
 
@@ -26,8 +26,8 @@ void sftp_handles_init(struct sftp_handles *h, unsigned max);
 /* After every handle was taken out. */
 void sftp_handles_release(struct sftp_handles *h);
 
-/* A new handle with a copy of path, to be filled; valid until the next one is added. Returns 0, -EMFILE (as many
- * as may be are open) or -ENOMEM. */
+/* A new handle with a copy of path, to be filled; valid until the next one is added. Returns 0, -EMFILE (as
+ * many as may be are open) or -ENOMEM. */
 int sftp_handles_add(struct sftp_handles *h, const char *path, struct sftp_handle **ret_handle);
 /* NULL: the client has no such handle open. */
 struct sftp_handle *sftp_handles_find(struct sftp_handles *h, uint32_t number);

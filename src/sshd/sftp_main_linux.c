@@ -1,4 +1,5 @@
-/* SFTP on descriptors 0 and 1: owns the two descriptors, the waiting and the bytes between them; the protocol is sftp.c's. */
+/* SFTP on descriptors 0 and 1: owns the two descriptors, the waiting and the bytes between them; the protocol
+ * is sftp.c's. */
 #include "sshd/sftp.h"
 
 #include "base/log.h"
@@ -48,8 +49,8 @@ static int send_answers(struct channel *c)
     return 0;
 }
 
-/* Answers what can be answered and sends what can be sent, until there is nothing to answer or answers have to wait. Returns
- * 0 or a negative errno value. */
+/* Answers what can be answered and sends what can be sent, until there is nothing to answer or answers have
+ * to wait. Returns 0 or a negative errno value. */
 static int work(struct channel *c)
 {
     const uint8_t *answers = NULL;
@@ -102,7 +103,8 @@ static int serve(struct channel *c)
         if (c->ended && !waiting)
             return 0;
         make_room(c);
-        /* A whole packet waits for room for its answer when answers wait; else what is there is part of one, and fits. */
+        /* A whole packet waits for room for its answer when answers wait; else what is there is part of one,
+         * and fits. */
         bool room = !c->ended && c->end < INPUT_BYTES;
         struct pollfd fds[2] = {{.fd = room ? IN : -1, .events = POLLIN},
                                 {.fd = waiting ? OUT : -1, .events = POLLOUT}};
@@ -149,8 +151,8 @@ static void end_input(int number)
     errno = saved;
 }
 
-/* Hung up on, the session ends as if the client had ended it: what it sent is done, its files are closed, and it is logged. A
- * second signal ends the process. */
+/* Hung up on, the session ends as if the client had ended it: what it sent is done, its files are closed, and
+ * it is logged. A second signal ends the process. */
 static void end_with(int number)
 {
     struct sigaction end = {.sa_handler = end_input, .sa_flags = SA_RESETHAND}, was;

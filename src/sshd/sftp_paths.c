@@ -1,5 +1,5 @@
-/* The requests about names: LSTAT, STAT, SETSTAT, REMOVE, REALPATH, RENAME, READLINK, SYMLINK. Touches files through struct
- * sftp_fs alone. */
+/* The requests about names: LSTAT, STAT, SETSTAT, REMOVE, REALPATH, RENAME, READLINK, SYMLINK. Touches files
+ * through struct sftp_fs alone. */
 #include "sshd/sftp_private.h"
 
 static int stat_with(struct sftp *s, uint32_t id, struct sftp_packet *p, bool follow)
@@ -83,7 +83,8 @@ static int do_rename(struct sftp *s, uint32_t id, struct sftp_packet *p)
     return r != 0 ? r : sftp_tell(s, "rename", from, s->config.fs->rename(s->config.fs_arg, from, to, false));
 }
 
-/* The draft has the link first and the target second; OpenSSH has it the other way round, and every client follows it. */
+/* The draft has the link first and the target second; OpenSSH has it the other way round, and every client
+ * follows it. */
 static int do_symlink(struct sftp *s, uint32_t id, struct sftp_packet *p)
 {
     char target[SFTP_FS_PATH_MAX], link[SFTP_FS_PATH_MAX];

@@ -38,8 +38,8 @@ struct sftp_request_kind {
     sftp_request *work;
 };
 
-/* sftp_files.c: requests about open files; sftp_paths.c: about names; sftp_folders.c: folders and their entries;
- * sftp_extended.c: OpenSSH's own. */
+/* sftp_files.c: requests about open files; sftp_paths.c: about names; sftp_folders.c: folders and their
+ * entries; sftp_extended.c: OpenSSH's own. */
 extern const struct sftp_request_kind sftp_files_requests[], sftp_paths_requests[], sftp_folders_requests[];
 /* Works on an extended request whose name was not yet read. */
 int sftp_extended(struct sftp *s, uint32_t id, struct sftp_packet *p);

@@ -1,8 +1,9 @@
-/* The SFTP server on files in memory. The input is a list of requests, each given a number and its length, in pieces and to a
- * client that takes its answers slowly; or (odd first byte) the bytes that came over the wire as they are.
+/* The SFTP server on files in memory. The input is a list of requests, each given a number and its length, in
+ * pieces and to a client that takes its answers slowly; or (odd first byte) the bytes that came over the wire
+ * as they are.
  *
- * Every request is answered once, in order, by a well-formed packet within its bounds; no path has a NUL or is too long; what is
- * closed is not used, and in the end everything is closed. */
+ * Every request is answered once, in order, by a well-formed packet within its bounds; no path has a NUL or
+ * is too long; what is closed is not used, and in the end everything is closed. */
 #include "base/log.h"
 #include "sshd/sftp.h"
 #include "sshd/sftp_fs.h"
@@ -277,7 +278,8 @@ static const struct sftp_fs in_memory = {
     .group_name = fs_name,
 };
 
-/* Takes the whole answers that wait, most at most; each must be the next one's when the requests have numbers. */
+/* Takes the whole answers that wait, most at most; each must be the next one's when the requests have
+ * numbers. */
 static void take_answers(struct sftp *s, bool numbered, uint32_t *next, unsigned most)
 {
     const uint8_t *out = NULL;
@@ -297,8 +299,8 @@ static void take_answers(struct sftp *s, bool numbered, uint32_t *next, unsigned
     }
 }
 
-/* The requests of the input on the wire: each is a type, a length of two bytes, and so many bytes. Returns how many bytes; each
- * has its number. */
+/* The requests of the input on the wire: each is a type, a length of two bytes, and so many bytes. Returns
+ * how many bytes; each has its number. */
 static size_t to_wire(const uint8_t *data, size_t n, uint8_t *wire, uint32_t *ret_requests)
 {
     size_t at = 0, out = 0;

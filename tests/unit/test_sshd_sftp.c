@@ -1,4 +1,5 @@
-/* The SFTP server's protocol: how bytes become requests, what bounds them, and what a request does, in a real folder. */
+/* The SFTP server's protocol: how bytes become requests, what bounds them, and what a request does, in a real
+ * folder. */
 #include "test_sshd_sftp_talk.h"
 
 #include "base/log.h"

@@ -1,4 +1,5 @@
-/* The machine's files as the SFTP server sees them: real paths, lines of a listing, accounts; in a real folder. */
+/* The machine's files as the SFTP server sees them: real paths, lines of a listing, accounts; in a real
+ * folder. */
 #include "cmocka_all.h"
 
 #include "sshd/sftp_fs.h"

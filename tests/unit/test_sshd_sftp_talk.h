@@ -1,5 +1,5 @@
-/* A client's side of an SFTP session without descriptors: requests are written into a buffer, given to the server, and its
- * answers taken apart. */
+/* A client's side of an SFTP session without descriptors: requests are written into a buffer, given to the
+ * server, and its answers taken apart. */
 #ifndef MULTISSH_TESTS_SFTP_TALK_H
 #define MULTISSH_TESTS_SFTP_TALK_H
 
