@@ -169,7 +169,9 @@ const char *monitor_start_choose(const struct monitor *m, const struct monitor_s
                                                 : CHILD_SHELL;
     }
     spec->system_rc = m->options->user_rc;
-    spec->user_rc = m->options->user_rc && !m->login.rights.no_user_rc && start->kind != HOST_SFTP;
+    /* Who may only transfer files may be able to write that file, and must not have it run. */
+    spec->user_rc = m->options->user_rc && !m->login.rights.no_user_rc && start->kind != HOST_SFTP &&
+                    spec->kind != CHILD_SFTP_ONLY;
     return NULL;
 }
 

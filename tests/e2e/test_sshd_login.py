@@ -104,6 +104,18 @@ def test_an_empty_forced_command_is_one(alice, one_line):
     assert alice.run("echo", "x").ok().out == ""
 
 
+def test_who_may_only_transfer_files_runs_no_rc(bench, alice, one_line, world):
+    one_line('command="internal-sftp"')
+    rc = world.write_home("alice", ".ssh/rc", "touch ran\n")
+    try:
+        for words in ((), ("true",)):
+            alice.run(*words).failed(1).says("sftp connections only")
+        bench.run("sftp", *alice.options(), "-b", "-", "box", input="pwd\n").ok().says("/home/alice")
+        assert not (world.home("alice") / "ran").exists()
+    finally:
+        rc.unlink()
+
+
 def test_environment(alice, one_line):
     one_line(r'environment="GREETING=hello, \"you\"",environment="GREETING=no",environment="EMPTY=",environment="_a1=b=c"')
     assert alice.run("printenv GREETING _a1; echo \"[${EMPTY-unset}]\"").ok().out == 'hello, "you"\nb=c\n[]\n'
