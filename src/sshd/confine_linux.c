@@ -122,8 +122,10 @@ int confine_process(unsigned allow, struct errmsg *err)
         }
         rc = enter_nowhere();
         if (rc < 0) {
-            return errmsg_set(err, rc, "cannot leave the file system (an empty folder in /run or /tmp): %s",
-                              strerror(-rc));
+            return errmsg_set(
+                err, rc,
+                "cannot make an empty folder in /run or /tmp the root of the process that speaks SSH: %s",
+                strerror(-rc));
         }
         rc = become(uid, gid);
         if (rc < 0) {

@@ -74,13 +74,14 @@ static int from_argument(const char *text, struct inetd *inetd, struct errmsg *e
 
 static void from_socket(struct inetd *inetd)
 {
-    struct sockaddr_storage name;
+    struct sockaddr_storage name = {0};
     socklen_t size = sizeof name;
     if (inetd->peer[0] == '\0' && getpeername(inetd->fd, (struct sockaddr *)&name, &size) == 0 &&
         (name.ss_family == AF_INET || name.ss_family == AF_INET6)) {
         addr_ip((struct sockaddr *)&name, inetd->peer, sizeof inetd->peer);
         inetd->peer_port = addr_port((struct sockaddr *)&name);
     }
+    name.ss_family = AF_UNSPEC;
     size = sizeof name;
     if (getsockname(inetd->fd, (struct sockaddr *)&name, &size) == 0 &&
         (name.ss_family == AF_INET || name.ss_family == AF_INET6)) {
