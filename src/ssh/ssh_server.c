@@ -330,6 +330,7 @@ static void drive(struct ssh_server *s)
 {
     bool hung_up = (s->ready & (POLLERR | POLLHUP)) != 0;
     s->again = false;
+    errno = 0; /* libssh gives it as the reason of an end that has none */
     if (s->phase == SSH_PHASE_KEX) {
         exchange_keys(s);
     }
