@@ -19,7 +19,8 @@
 #define OUT 1
 /* Room for two of the largest packets: the rest of one is seldom moved. */
 #define INPUT_BYTES (2u * SFTP_INPUT_MIN)
-#define PIPE_BYTES (1024 * 1024)
+/* Larger is hardly faster, and what an account may have of pipes is for its other programs too. */
+#define PIPE_BYTES (256 * 1024)
 #define DESCRIPTORS_KEPT 16 /* not for the client's files */
 #define HANDLES_MOST 4096
 
