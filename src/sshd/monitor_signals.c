@@ -8,9 +8,12 @@
 
 static const int caught[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
 #define CAUGHT (sizeof caught / sizeof caught[0])
+/* SIGXFSZ: the limits that PAM sets for the account are this process' too, and records are files. */
+static const int ignored[] = {SIGPIPE, SIGXFSZ};
+#define IGNORED (sizeof ignored / sizeof ignored[0])
 
 static int write_end = -1; /* a handler has no argument */
-static struct sigaction before[CAUGHT], pipe_before;
+static struct sigaction before[CAUGHT], ignored_before[IGNORED];
 
 static void on_signal(int sig)
 {
@@ -32,7 +35,8 @@ int monitor_signals_open(int *ret_fd)
     write_end = fds[1];
     for (size_t i = 0; i < CAUGHT; i++)
         (void)sigaction(caught[i], &action, &before[i]);
-    (void)sigaction(SIGPIPE, &ignore, &pipe_before);
+    for (size_t i = 0; i < IGNORED; i++)
+        (void)sigaction(ignored[i], &ignore, &ignored_before[i]);
     *ret_fd = fds[0];
     return 0;
 }
@@ -54,7 +58,8 @@ void monitor_signals_close(int fd)
 {
     for (size_t i = 0; i < CAUGHT; i++)
         (void)sigaction(caught[i], &before[i], NULL);
-    (void)sigaction(SIGPIPE, &pipe_before, NULL);
+    for (size_t i = 0; i < IGNORED; i++)
+        (void)sigaction(ignored[i], &ignored_before[i], NULL);
     (void)close(write_end);
     (void)close(fd);
     write_end = -1;

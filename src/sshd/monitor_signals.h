@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-/* From now on SIGCHLD, SIGTERM, SIGINT and SIGHUP come out of *ret_fd, and SIGPIPE does nothing. One at a time.
- * Returns 0 or a negative errno value. */
+/* From now on SIGCHLD, SIGTERM, SIGINT and SIGHUP come out of *ret_fd, and SIGPIPE and SIGXFSZ do nothing. One
+ * at a time. Returns 0 or a negative errno value. */
 int monitor_signals_open(int *ret_fd);
 /* Takes what came: has a child ended, is this process to end? */
 void monitor_signals_take(int fd, bool *ret_child, bool *ret_end);

@@ -216,6 +216,16 @@ def test_pam_opens_and_closes_a_session(alice, world, server, pam, options):
 
 
 @root_only
+def test_pam_limits_the_size_of_files(alice, world, server, pam):
+    """The limit is the account's, whose records in larger files are the server's to write."""
+    world.write("/etc/pam-limits.conf", "alice - fsize 1\n")
+    done = alice.run("ulimit -f; echo more", options=("-tt",)).ok()
+    assert done.out.split() == ["1", "more"]
+    server.wait_idle()
+    assert kinds(pam()) == ["account", "open_session", "close_session"]
+
+
+@root_only
 def test_pam_has_one_session_for_a_connection(alice, world, server, pam, bench):
     options = ("-o", f"ControlPath={bench.path('cm-pam')}")
     alice.run("true", options=(*options, "-o", "ControlMaster=yes", "-o", "ControlPersist=60")).ok()
