@@ -166,6 +166,18 @@ def subsystems():
     for words in ("get /no/such/file", "get /etc/shadow", "put /etc/passwd /no/such/folder/x", "put /etc/passwd /etc/here", "mkdir /home", "rmdir /etc", "rm /home", "rm /no/such",
                   "chmod 777 /etc/passwd", "rename /no/such x", "ls /no/such", "cd /etc/passwd", "ln /no/such x", "df", "chgrp 0 /etc/passwd", "ls /root"):
         add(f"sftp: {words}", sftp=words + "\n")
+    begin, end = "mkdir s\nput /etc/hostname s/a\nput /etc/passwd s/b\nmkdir s/f\n", "-rm s/f/*\n-rmdir s/f\n-rm s/*\nrmdir s\n"
+    for name, words in (("over what is there", "put /etc/hostname s/b\nls -1 s\n"), ("rename over what is there", "rename s/a s/b\nls -1 s\n"),
+                        ("the older rename over what is there", "-rename -l s/a s/b\nls -1 s\n"), ("rename over a folder", "-rename s/a s/f\n-rename s/f s/a\nls -1 s\n"),
+                        ("a folder that is there", "-mkdir s/f\n-mkdir s/a\n"), ("a folder that is not empty", "put /etc/hostname s/f/x\n-rmdir s/f\n"),
+                        ("remove a folder", "-rm s/f\n-rmdir s/a\n"), ("modes", "chmod 4751 s/a\nchmod 1777 s/f\nls -l s\n-chmod 600 s/none\n"),
+                        ("links", "ln -s none s/dangling\nln s/a s/hard\n-ln s/a s/b\n-ln -s x s/a\nls -ln s\n-get s/dangling /dev/null\n-chmod 600 s/dangling\n"),
+                        ("a link to a folder", "ln -s f s/l\ncd s/l\npwd\nput /etc/hostname here\ncd ../..\nls -1 s/f\nls -1 s/l\n"),
+                        ("globs", "ls -1 s/?\nls -1 s/[ab]*\n-ls -1 s/none*\n"), ("ways of listing", "ls -1S s\nls -1r s\nls -a s\nls -n s\n"),
+                        ("names", "put /etc/hostname \"s/a b\"\nput /etc/hostname s/ü\nput /etc/hostname \"s/qu'ote\"\nls -1 s\n"),
+                        ("long names", f"-put /etc/hostname s/{'n' * 255}\n-put /etc/hostname s/{'n' * 256}\nls -1 s\n"),
+                        ("paths", "cd s/../s/./f\npwd\n-cd ../none\n-cd ~\npwd\n-cd /\npwd\ncd\npwd\n"), ("copies", "-cp s/a s/copy\nls -1 s\n")):
+        add(f"sftp: {name}", sftp=begin + words + end)
     add("scp -t", "scp -t .", input="C0600 6 by-scp\nhello\n\0E\n")
     add("scp -f", "scp -f /etc/hostname", input=b"\0\0\0\0")
     add("scp -f of nothing", "scp -f /no/such", input=b"\0\0\0\0")
@@ -193,6 +205,7 @@ INTENDED = {
     "environment= of a key": ("environment= is honoured without PermitUserEnvironment", r"\A0\n1\n"),
     "COLORTERM": ("COLORTERM is let through, too", r"\A0\ntruecolor\n"),
     "terminal modes": ("a terminal begins with the system's usual modes, not the client's", r" iutf8\r\n"),
+    "sftp: copies": ("copy-data is not among the SFTP server's extensions", r"does not support copy"),
     "sftp that is told rubbish": ("another exit status", r"\A1\n"),
 }
 # The same, where the server is root.
