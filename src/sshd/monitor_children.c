@@ -205,10 +205,20 @@ static int send_signal(void *arg, int fd)
     return kill(-order->group, order->number) != 0;
 }
 
+/* The place of pid, or of none (0); NULL: there is no such place. */
+static pid_t *signaller(struct monitor *m, pid_t pid)
+{
+    for (size_t i = 0; i < MONITOR_SIGNALLERS; i++) {
+        if (m->signallers[i] == pid)
+            return &m->signallers[i];
+    }
+    return NULL;
+}
+
 static void signal_child(struct monitor *m, const struct monitor_child *child, const char *name)
 {
     struct signal_order order = {.group = child->pid};
-    pid_t pid;
+    pid_t *place = signaller(m, 0);
     int fd;
     int r;
     for (size_t i = 0; i < SIGNALS; i++) {
@@ -221,8 +231,13 @@ static void signal_child(struct monitor *m, const struct monitor_child *child, c
                                     : "the session is not of a kind for it");
         return;
     }
-    r = helper_start(m->login.account, send_signal, &order, &pid, &fd);
+    if (place == NULL) {
+        log_debug("the signal %s is not sent: too many are on their way", name);
+        return;
+    }
+    r = helper_start(m->login.account, send_signal, &order, place, &fd);
     if (r < 0) {
+        *place = 0;
         log_error("cannot send the signal %s: %s", name, strerror(-r));
         return;
     }
@@ -301,10 +316,13 @@ static void log_out(const struct monitor_child *child, pid_t pid)
 bool monitor_children_reaped(struct monitor *m, pid_t pid, int status)
 {
     struct monitor_child **at = &m->children;
+    pid_t *place = signaller(m, pid);
+    if (place != NULL)
+        *place = 0;
     while (*at != NULL && (*at)->pid != pid)
         at = &(*at)->next;
     if (*at == NULL)
-        return false;
+        return place != NULL;
     log_out(*at, pid);
     (*at)->pid = 0;
     tell_exited(m, (*at)->id, status);

@@ -34,6 +34,8 @@ struct monitor_env {
     const char *refused; /* why it cannot be started with them, or NULL */
 };
 
+#define MONITOR_SIGNALLERS 32 /* signals on their way at once; more are lost */
+
 struct monitor_child;
 struct monitor_op;
 struct monitor_log;
@@ -53,6 +55,7 @@ struct monitor {
     struct monitor_login login;
     struct monitor_env env;
     struct monitor_child *children;
+    pid_t signallers[MONITOR_SIGNALLERS]; /* 0: none */
     struct monitor_op *ops;
     struct monitor_log *logs;
     char *agent_path; /* NULL: there is none */

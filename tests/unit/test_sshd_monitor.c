@@ -1,6 +1,7 @@
 /* The monitor: logins, shells and commands, and what a speaker must not do. Real processes of an ordinary user. */
 #include "sshd_monitored.h"
 
+#include "sshd/monitor_private.h"
 #include "sshd/sftp.h"
 #include <sys/resource.h>
 
@@ -196,6 +197,34 @@ static void ends_by_signals(void **state)
         monitored_expect_exit(&m, i, 0, cases[i].name);
         close_fds(fds, 3);
     }
+    monitored_end(&m);
+}
+
+/* Each is sent by a process, and they may take longer to come than to go. */
+static void many_signals(void **state)
+{
+    struct monitored m;
+    char out[8];
+    int fds[3];
+    unsigned most = 0, before;
+    (void)state;
+    monitored_login(&m, "", NULL);
+    monitored_begin(&m, 1, HOST_EXEC, false, "trap '' USR1; echo up; read line; exit 3", fds);
+    await(fds[1]);
+    before = children_of(m.pid);
+    for (int i = 0; i < 60; i++) {
+        for (int k = 0; k < 100; k++)
+            monitored_say(&m, WIRE_SIGNAL, 1, "USR1");
+        unsigned now = children_of(m.pid);
+        most = now > most ? now : most;
+    }
+    assert_in_range(most, before + 1, before + MONITOR_SIGNALLERS);
+    monitored_run(&m, 2, HOST_EXEC, "true", 0, out, sizeof out);
+    while (children_of(m.pid) > before)
+        ;
+    monitored_say(&m, WIRE_SIGNAL, 1, "TERM");
+    monitored_expect_exit(&m, 1, 0, "TERM");
+    close_fds(fds, 3);
     monitored_end(&m);
 }
 
@@ -427,6 +456,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(command),
         cmocka_unit_test(its_descriptors),
         cmocka_unit_test(ends_by_signals),
+        cmocka_unit_test(many_signals),
         cmocka_unit_test(terminal),
         cmocka_unit_test(login_shell),
         cmocka_unit_test(forced_command),
