@@ -16,12 +16,14 @@
 #define READ_SIZE (128u << 10)
 #define TURN_BUDGET (512u << 10) /* bytes moved in one direction in one turn */
 #define SPILL_MAX (4u << 20)     /* more than libssh holds at once */
+#define AFTER_MAX (1u << 20)     /* more than a pipe or terminal holds: what a child left, and not others' */
 
 struct flow { /* out or err */
     int fd;   /* -1: over */
     struct ssh_loop_watch *watch;
     bool error, ready; /* ready: a read may give something */
     struct buf rest;   /* read, and not taken by the channel yet */
+    size_t after;      /* bytes read since the child ended, up to AFTER_MAX */
 };
 
 struct pump {
@@ -162,6 +164,9 @@ static bool flow_read(struct pump *p, struct flow *flow, size_t room)
 {
     ssize_t n = read(flow->fd, scratch, room < sizeof scratch ? room : sizeof scratch);
     if (n > 0) {
+        if (p->ended && flow->after < AFTER_MAX) {
+            flow->after += (size_t)n;
+        }
         hand_over(p, flow, (size_t)n);
         return true;
     }
@@ -344,7 +349,8 @@ void pump_child_ended(struct pump *pump)
 bool pump_quiet(const struct pump *pump)
 {
     for (int i = 0; i < 2; i++) {
-        if (pump->flows[i].ready || buf_len(&pump->flows[i].rest) > 0) {
+        const struct flow *flow = &pump->flows[i];
+        if ((flow->ready && flow->after < AFTER_MAX) || buf_len(&flow->rest) > 0) {
             return false;
         }
     }

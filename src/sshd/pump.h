@@ -29,7 +29,8 @@ void pump_turn(struct pump *pump);
 /* The reader of in has gone: input is thrown away from now on, and what can be read at once is read before
  * pump_quiet says yes. */
 void pump_child_ended(struct pump *pump);
-/* Everything that could be read at once has been read, and handed to the channel. */
+/* Everything that could be read at once has been read, and handed to the channel; or, after the child, all that
+ * can be of it, while others go on to write. */
 bool pump_quiet(const struct pump *pump);
 /* out and err have ended, and everything of them has been handed to the channel: its EOF is due, which the owner
  * asks for. */
