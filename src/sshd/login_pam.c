@@ -176,6 +176,8 @@ void login_pam_free(struct login_pam *pam)
 {
     if (pam == NULL)
         return;
+    if (pam->handle == NULL)
+        goto out;
     if (pam->session) {
         pam->last = pam_close_session(pam->handle, PAM_SILENT);
         if (pam->last != PAM_SUCCESS)
@@ -184,8 +186,8 @@ void login_pam_free(struct login_pam *pam)
     }
     if (pam->credentials)
         pam->last = pam_setcred(pam->handle, PAM_DELETE_CRED | PAM_SILENT);
-    if (pam->handle != NULL)
-        (void)pam_end(pam->handle, pam->last);
+    (void)pam_end(pam->handle, pam->last);
+out:
     free(pam->login);
     free(pam);
 }

@@ -114,6 +114,8 @@ static int spawn(struct monitor *m, const struct monitor_start *start, struct ch
         greet(m, spec, last, sizeof last);
     spec->env = env.list;
     r = child_start(spec, ret_pid, ret_pipes);
+    spec->last = NULL;
+    spec->env = NULL;
     child_env_release(&env);
     return r;
 }

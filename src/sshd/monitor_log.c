@@ -122,11 +122,13 @@ void monitor_log_take(struct monitor *m, int *fd)
 
 void monitor_log_release(struct monitor *m)
 {
-    while (m->logs != NULL) {
+    struct monitor_log *next;
+    for (struct monitor_log *log = m->logs; log != NULL; log = next) {
         size_t rounds = BURST;
-        struct pollfd p = {.fd = m->logs->fd, .events = POLLIN};
-        while (rounds-- > 0 && poll(&p, 1, 0) > 0 && take_some(m->logs))
+        struct pollfd p = {.fd = log->fd, .events = POLLIN};
+        while (rounds-- > 0 && poll(&p, 1, 0) > 0 && take_some(log))
             ;
-        forget(m->logs);
+        next = log->next;
+        forget(log);
     }
 }

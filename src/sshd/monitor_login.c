@@ -249,7 +249,7 @@ static void decide_password(struct monitor *m, uint32_t id, const char *name, co
             account = NULL;
         r = check_password(m, name, password, account, &err);
     }
-    if (r == 0) {
+    if (r == 0 && account != NULL) {
         admit(m, id, account, &none, "password");
         return;
     }

@@ -312,6 +312,9 @@ bool monitor_net_any(const struct monitor *m)
 
 void monitor_net_release(struct monitor *m)
 {
-    while (m->ops != NULL)
-        forget(m->ops);
+    struct monitor_op *next;
+    for (struct monitor_op *op = m->ops; op != NULL; op = next) {
+        next = op->next;
+        forget(op);
+    }
 }
