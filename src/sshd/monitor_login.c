@@ -191,7 +191,7 @@ static void decide_key(struct monitor *m, uint32_t id, const char *name, const c
         r = find(name, &account, &err);
     if (r == 0)
         r = login_key(account, m->options, key, m->config->peer, &rights, &err);
-    if (r == 0 && verified) {
+    if (r == 0 && verified && account != NULL) {
         admit(m, id, account, &rights, by);
         return;
     }
