@@ -312,3 +312,24 @@ def test_nothing_of_the_server_reaches_a_session(world, server):
     assert numbers == [0, 1, 2, 3], f"3 is that of ls: {done}"
     assert re.search(r"^SigBlk:\t0+$", done.out, re.M) and re.search(r"^SigIgn:\t0+$", done.out, re.M), done
     assert re.search(r"^0?022$", done.out, re.M), done
+
+
+def test_a_refused_login_is_in_the_log(world, server):
+    """Who wanted to be whom, from where: what an operator, or a program that bars addresses, goes by."""
+    stranger = Visitor(server, world.login, authorize=False, name="stranger")
+    for name in (world.login, "mallory"):
+        mark = server.mark()
+        done = stranger.ssh("-l", name, "box", "true")
+        assert done.status == 255 and "Permission denied" in done.err, done
+        server.wait_idle()
+        said = server.log(mark)
+        assert any(name in line and "127.0.0.1" in line for line in said.splitlines()), said
+
+
+def test_a_login_is_in_the_log(world, server):
+    visitor = Visitor(server, world.login)
+    mark = server.mark()
+    visitor.run("true").ok()
+    server.wait_idle()
+    fingerprint = visitor.bench.run("ssh-keygen", "-lf", f"{visitor.key}.pub").ok().out.split()[1]
+    assert re.search(rf"^.*{world.login}.*$", server.log(mark), re.M) and fingerprint in server.log(mark) and "127.0.0.1" in server.log(mark)
