@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -53,6 +54,14 @@ static void reset_signals(void)
         (void)sigaction(sig, &action, NULL);
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* A monitor that is killed cannot hang up on what runs: the kernel then does it, on this process alone. Becoming
+ * the account would undo it; fork and set-user-id programs do not pass it on. */
+static void end_with(pid_t monitor)
+{
+    if (prctl(PR_SET_PDEATHSIG, (unsigned long)SIGHUP) == 0 && getppid() != monitor)
+        _exit(1);
 }
 
 /* 0, 1, 2, the program if one is needed, and nothing else. The SFTP server's standard error is its log: a user of
@@ -169,6 +178,7 @@ _Noreturn static void execute_shell(const struct child_spec *spec)
 _Noreturn void child_exec(const struct child_spec *spec, const int fds[CHILD_FDS])
 {
     static const char only[] = "This service allows sftp connections only.\n";
+    const pid_t monitor = getppid();
     int r;
     (void)setsid(); /* before a signal can end it: who hangs up on it does so to its group */
     reset_signals();
@@ -180,6 +190,7 @@ _Noreturn void child_exec(const struct child_spec *spec, const int fds[CHILD_FDS
     r = account_become(spec->account);
     if (r < 0)
         give_up("Cannot become the account", -r);
+    end_with(monitor);
     greet(spec);
     if (chdir(spec->account->home) != 0) {
         (void)dprintf(STDERR_FILENO, "Could not chdir to home directory %s: %s\n", spec->account->home,
