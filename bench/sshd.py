@@ -182,11 +182,6 @@ class Case:
         self.times = {name: [] for name in world.servers}
         self.cpu = {name: [] for name in world.servers}
 
-    @property
-    def size(self):
-        """MiB"""
-        return self.world.args.size if self.load == "big" else self.world.args.files * 4096 / (1 << 20)
-
     def describe(self):
         what = f"{self.world.args.size} MiB" if self.load == "big" else f"{self.world.args.files} files"
         return f"{self.program} {self.direction}, {what}"
@@ -264,8 +259,8 @@ class Case:
         theirs, ours = (statistics.median(self.times[name]) for name in ("openssh", "ours"))
         ratios = [a / b for a, b in zip(self.times["openssh"], self.times["ours"])]
         cpu_theirs, cpu_ours = (statistics.median(self.cpu[name]) for name in ("openssh", "ours"))
-        rate = (lambda seconds: f"{self.size / seconds:.0f} MiB/s") if self.load == "big" else (lambda seconds: f"{self.world.args.files / seconds:.0f} files/s")
-        return [self.describe(), self.cipher, rate(theirs), rate(ours), f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f}–{max(ratios):.2f}",
+        many, unit = (self.world.args.size, "MiB/s") if self.load == "big" else (self.world.args.files, "files/s")
+        return [self.describe(), self.cipher, f"{many / theirs:.0f} {unit}", f"{many / ours:.0f} {unit}", f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f}–{max(ratios):.2f}",
                 f"{cpu_theirs:.2f} s", f"{cpu_ours:.2f} s", f"{cpu_ours / cpu_theirs:.2f}" if cpu_theirs > 0 else "-"]
 
 
@@ -299,7 +294,7 @@ def measure(args):
 
 def main():
     args = parse()
-    began = time.monotonic()
+    began, before = time.monotonic(), os.getloadavg()
     try:
         rows, used = measure(args)
     except Failed as error:
@@ -310,6 +305,7 @@ def main():
         return 130
     ours = args.server or str(ROOT / args.build / "multissh-sshd")
     lines = facts([[ours, "--version"], ["ssh", "-V"]])
+    lines.append(f"load of the machine (1, 5, 15 minutes) before: {', '.join(f'{load:.1f}' for load in before)}")
     lines.append(f"medians of {args.pairs} alternating pairs, {time.monotonic() - began:.0f} s in all, data in {args.folder}")
     for cipher, names in used.items():
         lines.append(f"cipher {cipher}: " + " and ".join(dict.fromkeys(names)))

@@ -94,8 +94,11 @@ def test_a_full_disk(bench, world, box, visitor, full_disk, others):
     source = bench.path("too-big")
     source.write_bytes(os.urandom(4 * MIB))
     mark = box.mark()
-    for copy in (lambda: visitor.bench.run("scp", "-q", *visitor.options(), source, f"box:{full_disk}/by-scp"), lambda: sftp(visitor, f"put {source} {full_disk}/by-sftp\n")):
-        done = copy().failed()
+    for tool in ("scp", "sftp"):
+        if tool == "scp":
+            done = visitor.bench.run("scp", "-q", *visitor.options(), source, f"box:{full_disk}/by-scp").failed()
+        else:
+            done = sftp(visitor, f"put {source} {full_disk}/by-sftp\n").failed()
         done.says("No space left on device|Failure")
         assert world.path(full_disk).exists()
         for left in world.path(full_disk).iterdir():
@@ -312,7 +315,8 @@ def test_links_lead_nowhere_that_the_account_may_not_go(bench, world, visitor, s
     back = bench.path("stolen")
     for batch in ("get links/file", "get links/folder/secret", "ls links/folder/", "rm links/folder/secret", "rename links/folder/secret links/mine",
                   "chmod 666 links/file", f"put {visitor.config} links/file", f"put {visitor.config} links/folder/new"):
-        done = sftp(visitor, batch.replace(" links", f" {world.accounts[visitor.login].home}/links") + (f" {back}\n" if batch.startswith("get") else "\n")).failed()
+        line = batch.replace(" links", f" {world.accounts[visitor.login].home}/links") + (f" {back}" if batch.startswith("get") else "")
+        done = sftp(visitor, line + "\n").failed()
         done.says("Permission denied|not found")
     assert not back.exists() or SECRET not in back.read_text()
     assert world.read(secret) == SECRET and os.listdir(world.path("/etc/locked")) == ["secret"]
@@ -518,7 +522,10 @@ def test_no_memory_left(box, visitor, others, master):
     limit(pid, "as", 1 * MIB)
     running = [visitor.popen(*options, "box", "head -c 3000000 /dev/zero | md5sum") for _ in range(8)]
     for one in running:
-        one.communicate(timeout=30)
+        # What is never answered ends with the client's patience.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            one.wait(2)
+        one.kill()
     if popen.poll() is None:
         limit(pid, "as", "unlimited")
         assert visitor.run("echo again", options=options).ok().out == "again\n"

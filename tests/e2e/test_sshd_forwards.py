@@ -82,6 +82,8 @@ class Service:
                 pass
 
     def close(self):
+        # Whoever waits in accept would keep a socket that is only closed.
+        self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
 
 

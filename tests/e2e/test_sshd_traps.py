@@ -118,6 +118,8 @@ class Client(traps.Client):
         self.sock = traps.Tame(raw)
         self.transport = paramiko.Transport(self.sock)
         self.transport.daemon = True
+        self.words = []
+        self.transport._log = lambda level, text, *args: self.words.append(str(text))
         bench.closers.append(self.close)
         self.transport.start_client(timeout=15 * SLOW)
         self.server = newest(box, count)
@@ -322,6 +324,7 @@ def test_malformed_keys(bench, world, visitor, others, signed):
             client.says("echo in", b"in\n")
         else:
             client.server.wait_gone()
+            assert REAL or [word for word in client.words if "Disconnect" in word and "key or its signature cannot be read here" in word], client.words
             server.wait_log("key or (its )?signature|key type|parse|libcrypto|unexpected|invalid|incomplete")
     at_once(check, list(traps.BAD_KEYS))
 
@@ -662,7 +665,8 @@ def test_a_flood_of_signals(bench, box, visitor, others):
     client = Client(bench, box, visitor)
     channel = client.command("trap 'n=$((n+1))' USR1; trap '' USR2; echo ready; while :; do read line && echo got $line && exit 3; done")
     assert channel.recv(100) == b"ready\n"
-    client.flood(20000, 5, lambda number: client.send(MSG_CHANNEL_REQUEST, channel.remote_chanid, "signal", False, ("USR2", "CONT", "WINCH", "FROB", "")[number % 5]))
+    names = ("USR2", "CONT", "WINCH", "FROB", "")
+    client.flood(20000, 5, lambda number: client.send(MSG_CHANNEL_REQUEST, channel.remote_chanid, "signal", False, names[number % 5]))
     client.server.bounded()
     channel.sendall(b"the line\n")
     assert channel.makefile("rb").read() == b"got the line\n" and channel.recv_exit_status() == 3
@@ -831,8 +835,13 @@ class Spoiler:
         self.listener = socket.create_server(("127.0.0.1", free_port()))
         self.address, self.port = "127.0.0.1", self.listener.getsockname()[1]
         self.flip = threading.Event()
-        bench.closers.append(self.listener.close)
+        bench.closers.append(self.close)
         threading.Thread(target=self.serve, daemon=True).start()
+
+    def close(self):
+        # Whoever waits in accept would keep a socket that is only closed.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
 
     def serve(self):
         while True:
@@ -863,7 +872,8 @@ class Spoiler:
 def test_a_flipped_bit(bench, world, box, visitor, others, cipher):
     """In an authenticated packet: the connection ends, and not one byte of it is believed."""
     wire, count = Spoiler(bench, box), len(box.connections)
-    session = visitor.talk(": >got-by-cat; echo up; cat | tee got-by-cat", options=["-o", f"HostName={wire.address}", "-o", f"Port={wire.port}", "-o", f"Ciphers={cipher}"])
+    session = visitor.talk(": >got-by-cat; echo up; cat | tee got-by-cat",
+                           options=["-o", f"HostName={wire.address}", "-o", f"Port={wire.port}", "-o", f"Ciphers={cipher}"])
     assert session.stdout.readline() == b"up\n"
     server = newest(box, count)
     wire.flip.set()
