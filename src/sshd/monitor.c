@@ -5,6 +5,7 @@
 #include "sshd/monitor_signals.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define FREED 0xa5  /* fills memory that is freed */
 #define END_MS 5000 /* for children that were hung up on, and for the speaker */
 
 /* --- answers --- */
@@ -255,6 +257,9 @@ int monitor_run(const struct monitor_config *config)
                         .program = open("/proc/self/exe", O_PATH | O_CLOEXEC)};
     mode_t mask = umask(022); /* the children's; PAM may change it */
     int r;
+    /* The C library and PAM's modules read /etc/shadow through streams and free their buffers as they are; the
+     * helpers, which are accounts, would have other accounts' lines in their memory. */
+    (void)mallopt(M_PERTURB, FREED);
     if (m.program < 0)
         log_warn("/proc/self/exe: %s: there will be no sftp", strerror(errno));
     r = prepare(&m, config->speaker_fd);

@@ -5,7 +5,8 @@ import re
 import pytest
 from conftest import root_only, worlds
 from kit import builtin as kit
-from kit.builtin import Visitor
+from kit.bench import sanitized
+from kit.builtin import BuiltIn, Visitor, password_hash
 from kit.wait import wait_for
 
 bench, world = worlds(kinds=("root",))
@@ -69,3 +70,27 @@ def test_the_host_key_is_where_ssh_is_spoken_and_nowhere_else(bench, world, serv
     talk.stdin.close()
     assert talk.wait(10) == 0
     process.stop()
+
+
+@root_only
+@pytest.mark.skipif(sanitized(), reason="the sanitizer keeps what is freed")
+def test_nothing_of_passwords_is_left(bench, world):
+    """Neither the one that was typed, but where SSH is spoken (the library's), nor the hashes of other accounts."""
+    typed, other = "correct horse battery", "$6$" + "others" * 12
+    world.account("grace", hash=password_hash(typed))
+    world.account("heidi", hash=other)
+    server = BuiltIn(world, "--passwords=yes")
+    askpass = bench.path("askpass")
+    askpass.write_text(f"#!/bin/sh\necho {typed}\n")
+    askpass.chmod(0o700)
+    visitor = Visitor(server, "grace", authorize=False)
+    talk = visitor.talk("echo up; cat", options=["-o", "BatchMode=no", "-o", "PubkeyAuthentication=no"],
+                        env={"SSH_ASKPASS": str(askpass), "SSH_ASKPASS_REQUIRE": "force"})
+    assert talk.stdout.readline() == b"up\n"
+    found = owners(world)
+    assert holds(found[0][0], [b"grace"]), "what is looked for can be found"
+    for uid, pid in ((uid, pid) for uid, pids in found.items() for pid in pids):
+        assert uid != 0 or not holds(pid, [typed.encode()]), "the password, in the monitor"
+        assert not holds(pid, [other.encode()]), f"another account's hash, in the process that is {uid}"
+    talk.stdin.close()
+    assert talk.wait(10) == 0
