@@ -18,7 +18,7 @@ from conftest import worlds
 from kit import builtin, proc
 from kit.builtin import REAL, BuiltIn, RealSshd, Visitor
 from kit.parts import SLOW, keygen
-from kit.wait import free_port, wait_for
+from kit.wait import free_port, listening, wait_for
 from kit.wire import closed_within, connect, send_quietly
 from paramiko.common import (MSG_CHANNEL_CLOSE, MSG_CHANNEL_DATA, MSG_CHANNEL_EOF, MSG_CHANNEL_OPEN, MSG_CHANNEL_REQUEST, MSG_CHANNEL_WINDOW_ADJUST,
                              MSG_DEBUG, MSG_GLOBAL_REQUEST, MSG_IGNORE, MSG_USERAUTH_REQUEST)
@@ -418,16 +418,18 @@ def test_more_tries_than_there_may_be(bench, world, visitor, others):
     client.server.wait_gone()
 
 
-def test_nothing_is_served_before_the_login(bench, box, visitor, others):
-    for message in ([MSG_CHANNEL_OPEN, "session", 0, 1 << 20, 32768], [MSG_CHANNEL_REQUEST, 0, "exec", True, "id"],
-                    [MSG_GLOBAL_REQUEST, "tcpip-forward", True, "127.0.0.1", 0], [MSG_CHANNEL_DATA, 0, b"hello"]):
-        client = Client(bench, box, visitor, login=False)
-        client.send(*message)
-        settle(0.3)
-        assert client.transport.is_active() is False or not client.transport.is_authenticated()
-        assert client.server.pids() == [] or len(client.server.pids()) <= 3
+def test_nothing_is_served_before_the_login(bench, world, box, visitor, others):
+    port, mark = free_port(), f"{world.accounts[visitor.login].home}/before-the-login"
+    opening = [MSG_CHANNEL_OPEN, "session", 0, 1 << 20, 32768]
+    for messages in ([opening], [opening, [MSG_CHANNEL_REQUEST, 0, "exec", True, f"touch {mark}"]], [[MSG_GLOBAL_REQUEST, "tcpip-forward", True, "127.0.0.1", port]],
+                     [[MSG_CHANNEL_OPEN, "direct-tcpip", 0, 1 << 20, 32768, "127.0.0.1", box.port, "127.0.0.1", 1]], [[MSG_CHANNEL_DATA, 0, b"hello"]]):
+        client, count = Client(bench, box, visitor, login=False), len(box.connections)
+        client.flood(len(messages), 2, lambda number: client.send(*messages[number]))
+        settle(0.2)
+        assert not listening(port) and len(box.connections) == count and len(tree(client.server.pid)) <= 3
         client.close()
         client.server.wait_gone()
+    assert not world.path(mark).exists()
 
 
 def test_two_logins_on_one_connection(bench, world, box, visitor, others):
