@@ -218,8 +218,14 @@ static int check_groups(const struct account *account, const char *list, struct 
     for (int i = 0; i < n && matched >= 0; i++) {
         struct group group;
         char *space = NULL;
-        if (read_entry(group_by_id, &gids[i], &group, &space) < 0)
+        r = read_entry(group_by_id, &gids[i], &group, &space);
+        if (r == -ENOENT)
             continue;
+        if (r < 0) { /* it may be one that is excluded */
+            free(gids);
+            return errmsg_set(err, -EACCES, "group %u of %s could not be looked up: %s", (unsigned)gids[i],
+                              account->name, strerror(-r));
+        }
         int m = match_list(group.gr_name, list);
         matched = m < 0 ? -1 : matched | m;
         free(space);

@@ -556,6 +556,17 @@ def test_allow_groups(world, alice, patterns, why):
 
 
 @ours_only
+def test_a_group_that_cannot_be_looked_up_is_not_passed_over(world, alice):
+    before = world.read("/etc/group")
+    world.group("a-crowd", "alice", *(f"member{i:06}" for i in range(100000)))  # more than 1 MiB
+    try:
+        turned_away(Visitor(serve(world, "--allow-groups", "*,!a-crowd"), "alice", authorize=False, key=alice.key),
+                    r"group \d+ of alice could not be looked up")
+    finally:
+        world.write("/etc/group", before)
+
+
+@ours_only
 def test_it_is_the_account_for_good(server, world):
     account = world.account("ivan", groups=("crew",))
     done = Visitor(server, "ivan").run("grep -E '^(Uid|Gid|Groups|CapEff|CapPrm|NoNewPrivs):' /proc/self/status; cat /root/.ssh/authorized_keys").failed()
