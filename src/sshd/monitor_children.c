@@ -156,6 +156,9 @@ static const char *start_child(struct monitor *m, const struct monitor_start *st
         log_info("a session of %s is refused: %s", m->login.account->name, refused);
         return refused;
     }
+    /* Who may only transfer files must not have a say in what is loaded with the program (LD_PRELOAD). */
+    if (spec.kind == CHILD_SFTP)
+        monitor_start_release(m);
     if (start->pty) {
         r = pty_open(m->login.account, &start->size, &pty);
         if (r < 0)

@@ -116,6 +116,16 @@ def test_who_may_only_transfer_files_runs_no_rc(bench, alice, one_line, world):
         rc.unlink()
 
 
+@ours_only
+def test_who_may_only_transfer_files_sets_no_variables(bench, world, alice, one_line):
+    one_line('command="internal-sftp"')
+    visitor = Visitor(serve(world, "--accept-env", "*"), "alice", authorize=False, key=alice.key)
+    visitor.popen("-s", "-o", "SetEnv=OF_THE_CLIENT=1", "box", "sftp")
+    sftp = wait_for(lambda: world.find(r"^multissh-sshd --sftp"), 10)[0]
+    environment = wait_for(lambda: open(f"/proc/{sftp}/environ", "rb").read(), 5)
+    assert b"LOGNAME=alice" in environment and b"OF_THE_CLIENT" not in environment
+
+
 def test_environment(alice, one_line):
     one_line(r'environment="GREETING=hello, \"you\"",environment="GREETING=no",environment="EMPTY=",environment="_a1=b=c"')
     assert alice.run("printenv GREETING _a1; echo \"[${EMPTY-unset}]\"").ok().out == 'hello, "you"\nb=c\n[]\n'
