@@ -179,6 +179,18 @@ static int describe_key(const char *key, char *out, size_t size, struct errmsg *
     return 0;
 }
 
+/* Asking whether a key would do is what every client does with all it has: of those only the last is told, and
+ * only when nobody logs in. */
+static void note_refusal(struct monitor *m, const char *name, const char *by, const struct errmsg *err,
+                         bool telling)
+{
+    log_at(telling ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "%.100s from %s: %s does not count: %s", name,
+           peer_of(m), by, err->text);
+    m->login.last[0] = '\0';
+    if (!telling && log_level() < LOG_LEVEL_DEBUG)
+        (void)snprintf(m->login.last, sizeof m->login.last, "%.100s by %s: %s", name, by, err->text);
+}
+
 static void decide_key(struct monitor *m, uint32_t id, const char *name, const char *key, bool verified)
 {
     struct authkeys_rights rights = {0};
@@ -198,9 +210,7 @@ static void decide_key(struct monitor *m, uint32_t id, const char *name, const c
     if (r == 0) {
         answer(m, id, HOST_YES, "");
     } else {
-        /* Asking whether a key would do is what every client does with all it has. */
-        log_at(verified || r != -ENOENT ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG,
-               "%s from %s: %s does not count: %s", name, peer_of(m), by, err.text);
+        note_refusal(m, name, by, &err, verified || r != -ENOENT);
         refuse(m, id, since);
     }
     authkeys_rights_release(&rights);
@@ -293,6 +303,8 @@ int monitor_login_init(struct monitor *m)
 
 void monitor_login_release(struct monitor *m)
 {
+    if (m->login.account == NULL && m->login.last[0] != '\0')
+        log_info("nobody logged in from %s; the last who tried: %s", peer_of(m), m->login.last);
     end_pam(&m->login);
     authkeys_rights_release(&m->login.rights);
     account_free(m->login.account);

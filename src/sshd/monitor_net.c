@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define AT_ONCE 64u /* helpers; who comes then waits for a place */
@@ -92,6 +93,17 @@ static void on_late(void *arg)
     give_up(arg, "it took too long");
 }
 
+/* It has nothing left to do; but as long as it lives it holds a copy of the socket, and so the port. */
+static void end_helper(struct monitor_op *op)
+{
+    if (op->pid == 0)
+        return;
+    (void)kill(op->pid, SIGKILL);
+    while (waitpid(op->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    op->pid = 0;
+}
+
 static void on_answer(void *arg, short ready)
 {
     struct monitor_op *op = arg;
@@ -120,6 +132,8 @@ static void on_answer(void *arg, short ready)
         give_up(op, "out of memory");
         return;
     }
+    if (op->fn == netops_listen)
+        end_helper(op);
     tell_socket(op->m, op->id, answer.port, passed);
     (void)close(passed);
     if (!op->stays) {

@@ -20,6 +20,7 @@ struct monitor_login {
     char *pam_name;   /* whose pam is */
     bool words_shown; /* PAM's, on a terminal */
     unsigned asked;
+    char last[512]; /* who was refused last, by what and why, when that is not in the log yet; "" */
     bool answering; /* a refusal waits for its time */
     uint32_t answer_id;
     struct ssh_loop_timer *answer, *grace;
