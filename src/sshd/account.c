@@ -222,9 +222,10 @@ static int check_groups(const struct account *account, const char *list, struct 
         if (r == -ENOENT)
             continue;
         if (r < 0) { /* it may be one that is excluded */
+            r = errmsg_set(err, -EACCES, "group %u of %s could not be looked up: %s", (unsigned)gids[i],
+                           account->name, strerror(-r));
             free(gids);
-            return errmsg_set(err, -EACCES, "group %u of %s could not be looked up: %s", (unsigned)gids[i],
-                              account->name, strerror(-r));
+            return r;
         }
         int m = match_list(group.gr_name, list);
         matched = m < 0 ? -1 : matched | m;
