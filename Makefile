@@ -28,7 +28,7 @@ check-long:
 
 # make bench BENCH="--programs sftp --ciphers default": what there is to choose, bench/sshd.py --help says.
 bench:
-	@scripts/deps.sh build demo
+	@scripts/deps.sh build bench
 	@scripts/build.sh $(BUILD) -DMULTISSH_TESTS=OFF
 	@/usr/bin/python3 bench/sshd.py --build $(BUILD) $(BENCH)
 
