@@ -77,7 +77,7 @@ bool names_same(const char *a, const char *b)
 }
 
 /* Only the last star is ever tried again: what an earlier one took cannot help a later part to match. */
-static bool match(const char *name, const char *pattern, size_t pattern_n)
+static bool match(const char *name, const char *pattern, size_t pattern_n, bool exact)
 {
     size_t n = 0, p = 0;
     size_t star = SIZE_MAX, star_n = 0;
@@ -85,7 +85,8 @@ static bool match(const char *name, const char *pattern, size_t pattern_n)
         if (p < pattern_n && pattern[p] == '*') {
             star = p++;
             star_n = n;
-        } else if (p < pattern_n && (pattern[p] == '?' || lower(pattern[p]) == lower(name[n]))) {
+        } else if (p < pattern_n && (pattern[p] == '?' || pattern[p] == name[n] ||
+                                     (!exact && lower(pattern[p]) == lower(name[n])))) {
             p++;
             n++;
         } else if (star != SIZE_MAX) {
@@ -102,24 +103,39 @@ static bool match(const char *name, const char *pattern, size_t pattern_n)
 
 bool names_match(const char *name, const char *pattern)
 {
-    return match(name, pattern, strlen(pattern));
+    return match(name, pattern, strlen(pattern), false);
+}
+
+static int judge(const char *name, const char *list, bool exact)
+{
+    int verdict = 0;
+    for (const char *item = list;;) {
+        size_t whole = strcspn(item, ",");
+        size_t start = strspn(item, " \t");
+        size_t n = whole > start ? whole - start : 0;
+        const char *pattern = item + start;
+        while (n > 0 && (pattern[n - 1] == ' ' || pattern[n - 1] == '\t'))
+            n--;
+        bool negated = n > 0 && pattern[0] == '!';
+        if (n > 0 && match(name, pattern + negated, n - negated, exact)) {
+            if (negated)
+                return -1;
+            verdict = 1;
+        }
+        if (item[whole] == '\0')
+            return verdict;
+        item += whole + 1;
+    }
 }
 
 bool names_match_list(const char *name, const char *list)
 {
-    bool matched = false;
-    for (const char *item = list;;) {
-        size_t n = strcspn(item, ",");
-        bool negated = n > 0 && item[0] == '!';
-        if (n > 0 && match(name, item + negated, n - negated)) {
-            if (negated)
-                return false;
-            matched = true;
-        }
-        if (item[n] == '\0')
-            return matched;
-        item += n + 1;
-    }
+    return judge(name, list, false) > 0;
+}
+
+int names_judge_exact(const char *name, const char *list)
+{
+    return judge(name, list, true);
 }
 
 bool names_list_ok(const char *list)

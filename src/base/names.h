@@ -30,6 +30,9 @@ bool names_match(const char *name, const char *pattern);
 /* A comma-separated list as in OpenSSH (ssh_config(5), PATTERNS): matches when one pattern does and no '!'
  * pattern does. */
 bool names_match_list(const char *name, const char *list);
+/* The same with case told apart, as in the names of accounts, groups and environment variables: 1 when a
+ * pattern matches, -1 when a '!' pattern does, 0 when none does. Blanks around a pattern do not count. */
+int names_judge_exact(const char *name, const char *list);
 /* Is list well-formed: non-empty patterns of machine-name bytes, '*', '?', '!' at the front, at most 1,024
  * bytes? */
 bool names_list_ok(const char *list);

@@ -3,9 +3,9 @@
 #include "sshd/account.h"
 
 #include "base/clock.h"
+#include "base/names.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <grp.h>
 #include <pwd.h>
 #include <shadow.h>
@@ -162,34 +162,6 @@ out:
 
 /* --- checks --- */
 
-/* A comma-separated list of patterns: matched, left out by a '!', or neither. Names of accounts and groups
- * are told apart by case, unlike names of machines. */
-static int match_list(const char *name, const char *list)
-{
-    char pattern[ACCOUNT_NAME_MAX + 2];
-    bool matched = false;
-    for (const char *at = list;;) {
-        size_t n = strcspn(at, ",");
-        const char *from = at + strspn(at, " \t");
-        size_t from_n = n > (size_t)(from - at) ? n - (size_t)(from - at) : 0;
-        while (from_n > 0 && (from[from_n - 1] == ' ' || from[from_n - 1] == '\t'))
-            from_n--;
-        bool no = from_n > 0 && from[0] == '!';
-        if (from_n > 0 && from_n < sizeof pattern) {
-            memcpy(pattern, from, from_n);
-            pattern[from_n] = '\0';
-            if (fnmatch(pattern + no, name, FNM_NOESCAPE) == 0) {
-                if (no)
-                    return -1;
-                matched = true;
-            }
-        }
-        if (at[n] == '\0')
-            return matched ? 1 : 0;
-        at += n + 1;
-    }
-}
-
 static int list_groups(const struct account *account, gid_t **ret_gids, int *ret_n)
 {
     for (int room = 64; room <= GROUPS_MAX; room *= 4) {
@@ -227,7 +199,7 @@ static int check_groups(const struct account *account, const char *list, struct 
             free(gids);
             return r;
         }
-        int m = match_list(group.gr_name, list);
+        int m = names_judge_exact(group.gr_name, list);
         matched = m < 0 ? -1 : matched | m;
         free(space);
     }
@@ -243,7 +215,7 @@ static int check_lists(const struct account *account, const struct sshd_options 
 {
     if (account->uid == 0 && options->root_login == SSHD_ROOT_NO)
         return errmsg_set(err, -EACCES, "root may not log in here (root-login = no)");
-    if (options->allow_users != NULL && match_list(account->name, options->allow_users) <= 0)
+    if (options->allow_users != NULL && names_judge_exact(account->name, options->allow_users) <= 0)
         return errmsg_set(err, -EACCES, "%s is not among the accounts that may log in here (allow-users)",
                           account->name);
     return options->allow_groups == NULL ? 0 : check_groups(account, options->allow_groups, err);

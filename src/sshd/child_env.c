@@ -1,6 +1,7 @@
 /* The environment of a session: the order in which OpenSSH's do_setup_env fills it decides who wins. */
 #include "sshd/child_env.h"
 
+#include "base/names.h"
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -173,47 +174,8 @@ int child_env_build(const struct child_env_facts *facts, struct child_env *ret_e
     return r;
 }
 
-/* Only the last star is ever tried again: what an earlier one took cannot help a later part to match. */
-static bool match(const char *name, const char *pattern, size_t pattern_n)
-{
-    size_t n = 0, p = 0;
-    size_t star = SIZE_MAX, star_n = 0;
-    while (name[n] != '\0') {
-        if (p < pattern_n && pattern[p] == '*') {
-            star = p++;
-            star_n = n;
-        } else if (p < pattern_n && (pattern[p] == '?' || pattern[p] == name[n])) {
-            p++;
-            n++;
-        } else if (star != SIZE_MAX) {
-            p = star + 1;
-            n = ++star_n;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern_n && pattern[p] == '*')
-        p++;
-    return p == pattern_n;
-}
-
 bool child_env_accepts(const char *patterns, const char *name)
 {
-    bool accepted = false;
-    if (patterns == NULL || name[0] == '\0' || strchr(name, '=') != NULL)
-        return false;
-    for (const char *item = patterns;;) {
-        size_t n;
-        item += strspn(item, ", \t");
-        n = strcspn(item, ", \t");
-        if (n == 0)
-            return accepted;
-        bool negated = item[0] == '!';
-        if (match(name, item + negated, n - negated)) {
-            if (negated)
-                return false;
-            accepted = true;
-        }
-        item += n;
-    }
+    return patterns != NULL && name[0] != '\0' && strchr(name, '=') == NULL &&
+           names_judge_exact(name, patterns) > 0;
 }

@@ -144,7 +144,7 @@ static bool take_env(struct session *session, const struct ssh_ask *ask)
     char *text;
     if (session->began || name_n == 0 || name_n > ENV_NAME_MAX || strchr(ask->text, '=') != NULL ||
         session->env_n == HOST_ENV_MAX || session->env_bytes + n > HOST_ENV_BYTES ||
-        !names_match_list(ask->text, session->sshd->options->accept_env)) {
+        names_judge_exact(ask->text, session->sshd->options->accept_env) <= 0) {
         return false;
     }
     text = malloc(n);

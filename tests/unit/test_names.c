@@ -210,6 +210,18 @@ static void lists(void **state)
     free(beyond);
 }
 
+static void case_told_apart(void **state)
+{
+    (void)state;
+    assert_int_equal(names_judge_exact("LANG", "LANG,LC_*"), 1);
+    assert_int_equal(names_judge_exact("lang", "LANG,LC_*"), 0);
+    assert_int_equal(names_judge_exact("LC_ALL", " LC_* , !LC_ALL\t"), -1);
+    assert_int_equal(names_judge_exact("domain users", "wheel, domain users"), 1);
+    assert_int_equal(names_judge_exact("domain", "domain users"), 0);
+    assert_int_equal(names_judge_exact("a", ""), 0);
+    assert_int_equal(names_judge_exact("a", " , ,"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +233,7 @@ int main(void)
         cmocka_unit_test(agrees_with_the_definition),
         cmocka_unit_test(hostile_patterns_take_no_time),
         cmocka_unit_test(lists),
+        cmocka_unit_test(case_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
