@@ -16,9 +16,10 @@ from kit.parts import Agent, Hub, Sshd, User  # noqa: E402
 
 
 def pytest_configure(config):
-    # Started in the background by a script, SIGINT is ignored, and every program started from here would ignore it too.
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Started in the background by a script, or by nohup, these are ignored, and every program started from here would ignore them too.
+    for number, action in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, action)
     proc.become_subreaper()
     for key in list(os.environ):
         if key.startswith("SSH_") or key == "DISPLAY":

@@ -241,7 +241,7 @@ class Side:
         port = str(self.server.port).encode()
         for pattern, new in ((rb"(127\.0\.0\.1(?::|\]:| port )|SSH_CLIENT=127\.0\.0\.1 \d+ |SSH_CONNECTION=127.0.0.1 \d+ 127.0.0.1 )" + port, rb"\1PORT"),
                              (rb"(SSH_C\w+=127\.0\.0\.1) \d+", rb"\1 N"), (rb"/pts/\d+", b"/pts/N"), (rb"(?<=Last login: )\w+ +\w+ +\d+ [\d:]+ \d+", b"TIME"),
-                             (rb"\b\w{3} +\d+ \d\d:\d\d\b", b"TIME"), (rb"Warning: Permanently added.*\r?\n", b""),
+                             (rb"\b\w{3} +\d+ +(?:\d\d:\d\d|20\d\d)\b", b"TIME"), (rb"Warning: Permanently added.*\r?\n", b""),
                              (rb"(Shared c|C)onnection to 127\.0\.0\.1 closed\.\r\n", b"")):
             text = re.sub(pattern, new, text)
         return text

@@ -310,7 +310,9 @@ def test_nothing_of_the_server_reaches_a_session(world, server):
     done = Visitor(server, name).run("ls -l /proc/self/fd; grep Sig /proc/self/status; umask; cat /proc/self/oom_score_adj").ok()
     numbers = sorted(int(number) for number in re.findall(r" (\d+) -> ", done.out))
     assert numbers == [0, 1, 2, 3], f"3 is that of ls: {done}"
-    assert re.search(r"^SigBlk:\t0+$", done.out, re.M) and re.search(r"^SigIgn:\t0+$", done.out, re.M), done
+    ignored = int(re.search(r"^SigIgn:\t(\w+)$", done.out, re.M)[1], 16)
+    # Signals 32 and 33 are the C library's own, which posix_spawn leaves ignored.
+    assert re.search(r"^SigBlk:\t0+$", done.out, re.M) and ignored & ~0x180000000 == 0, done
     assert re.search(r"^0?022$", done.out, re.M), done
 
 

@@ -174,9 +174,10 @@ static void its_descriptors(void **state)
     monitored_login(&m, "", NULL);
     monitored_run(&m, 1, HOST_EXEC,
                   "ls -x /proc/$$/fd; umask; grep SigBlk /proc/self/status; "
-                  "grep SigIgn /proc/self/status",
+                  /* Signals 32 and 33 are the C library's own, which posix_spawn leaves ignored. */
+                  "echo $((0x$(sed -n 's/^SigIgn:\t//p' /proc/self/status) & ~0x180000000))",
                   0, out, sizeof out);
-    assert_string_equal(out, "0  1  2\n0022\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+    assert_string_equal(out, "0  1  2\n0022\nSigBlk:\t0000000000000000\n0\n");
     monitored_end(&m);
 }
 
