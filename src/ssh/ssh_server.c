@@ -113,10 +113,17 @@ static void finish(struct ssh_server *s, const char *why)
     }
 }
 
-/* libssh says "Socket error: " and the words of an errno that may be none. */
+/* libssh says "Socket error: " and the words of an errno that may be none, and puts its own words and a number
+ * before what the peer says when it disconnects. */
 static void finish_dead(struct ssh_server *s)
 {
+    static const char disconnect[] = "Received SSH_MSG_DISCONNECT: ";
     const char *why = ssh_get_error(s->session);
+    if (why != NULL && strncmp(why, disconnect, sizeof disconnect - 1) == 0) {
+        why += sizeof disconnect - 1;
+        why += strspn(why, "0123456789");
+        why += *why == ':';
+    }
     bool closed = why == NULL || why[0] == '\0' || strcmp(why, "Socket error: disconnected") == 0 ||
                   strcmp(why, "Socket error: Success") == 0;
     finish(s, closed ? "the other side closed the connection" : why);

@@ -294,7 +294,7 @@ _Noreturn static void speak(const struct settings *s, const struct inetd *inetd,
     struct speaker_config config = {.options = &s->options,
                                     .connection = inetd->fd,
                                     .monitor = monitor,
-                                    .peer = inetd->peer[0] == '\0' ? "a user" : inetd->peer};
+                                    .peer = inetd->peer[0] == '\0' ? "an unknown address" : inetd->peer};
     begin.rc = identity_load(s->options.host_key, s->state, &key, &begin.err);
     if (write(told, &begin, sizeof begin) != (ssize_t)sizeof begin || begin.rc < 0) {
         _exit(1);

@@ -143,9 +143,9 @@ static void on_ended(void *arg, const char *why)
     struct sshd *sshd = arg;
     drop_login(sshd);
     if (sshd->user[0] == '\0') {
-        log_info("the connection of %s ended without a login: %s", sshd->peer, why);
+        log_info("the connection from %s ended without a login: %s", sshd->peer, why);
     } else {
-        log_info("the connection of %s, logged in as '%s', ended: %s", sshd->peer, sshd->user, why);
+        log_info("%s from %s: the connection ended: %s", sshd->user, sshd->peer, why);
     }
 }
 
