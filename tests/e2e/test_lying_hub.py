@@ -593,7 +593,6 @@ def test_a_hangup_ends_that_stream_and_no_other(standing):
 # --- a hub that does not read, or does not speak ---
 
 def test_pings_without_reading_the_pongs(world):
-    world.link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     # Long: a write to a TLS connection that was given up half-way cannot be followed by another one.
     world.link.sock.settimeout(30)
     for _ in range(3000):
