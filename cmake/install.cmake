@@ -27,12 +27,14 @@ install(FILES ${units} ${CMAKE_SOURCE_DIR}/packaging/multissh-sshd.socket ${CMAK
         DESTINATION lib/systemd/system)
 install(FILES ${CMAKE_SOURCE_DIR}/packaging/multissh.sysusers DESTINATION lib/sysusers.d RENAME multissh.conf)
 
-# PAM reads /etc/pam.d alone; below any other prefix the file is only kept for whoever packs it.
+# PAM reads /etc/pam.d alone; below any other prefix the file is only kept for whoever packs it. One that is there is the administrator's.
 install(CODE "
   set(etc \"\${CMAKE_INSTALL_PREFIX}/etc\")
   if(CMAKE_INSTALL_PREFIX MATCHES \"^/usr(/local)?/?$\")
     set(etc /etc)
   endif()
   configure_file(\"${CMAKE_SOURCE_DIR}/packaging/multissh-sshd.pam\" \"${CMAKE_BINARY_DIR}/packaging/multissh-sshd\" COPYONLY)
-  file(INSTALL \"${CMAKE_BINARY_DIR}/packaging/multissh-sshd\" DESTINATION \"\${etc}/pam.d\")
+  if(NOT EXISTS \"\$ENV{DESTDIR}\${etc}/pam.d/multissh-sshd\")
+    file(INSTALL \"${CMAKE_BINARY_DIR}/packaging/multissh-sshd\" DESTINATION \"\${etc}/pam.d\")
+  endif()
 ")
