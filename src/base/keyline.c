@@ -85,9 +85,15 @@ static const struct type *find_type(const char *name)
     return NULL;
 }
 
-bool keyline_is_type(const char *type)
+bool keyline_at_type(const char *at)
 {
-    return find_type(type) != NULL || is_certificate(type);
+    char word[64];
+    size_t n = strcspn(at, " \t");
+    if (n >= sizeof word)
+        return false;
+    memcpy(word, at, n);
+    word[n] = '\0';
+    return find_type(word) != NULL || is_certificate(word);
 }
 
 /* Bits of a positive mpint; 0 when it is not one. */

@@ -10,9 +10,9 @@
 #define KEYLINE_MAX 4200 /* longest "type base64": an RSA key of 16,384 bits has some 2,750 bytes */
 #define KEYLINE_FINGERPRINT 52
 
-/* Is type the name of a key type that exists, taken or refused? (What tells a key from an option in a line.)
- */
-bool keyline_is_type(const char *type);
+/* Is the word at the start of at the name of a key type that exists, taken or refused? (What tells a key from
+ * an option in a line.) */
+bool keyline_at_type(const char *at);
 
 /* Checks a user's key: type must be ssh-ed25519, ecdsa-sha2-nistp{256,384,521}, ssh-rsa of at least 2,048
  * bits, sk-ssh-ed25519@openssh.com or sk-ecdsa-sha2-nistp256@openssh.com; base64 must hold exactly one such

@@ -148,17 +148,6 @@ static int take_names(struct policy_user *u, char *names, struct errmsg *err)
     return 0;
 }
 
-static bool at_key_type(const char *at)
-{
-    char word[64];
-    size_t n = strcspn(at, BLANKS);
-    if (n >= sizeof word)
-        return false;
-    memcpy(word, at, n);
-    word[n] = '\0';
-    return keyline_is_type(word);
-}
-
 /* line is NUL-terminated, begins with a non-blank, and is changed. */
 static int parse_line(char *line, struct policy_user *u, struct errmsg *err)
 {
@@ -168,7 +157,7 @@ static int parse_line(char *line, struct policy_user *u, struct errmsg *err)
         return rc;
     if (*at == '\0')
         return errmsg_set(err, -EINVAL, "the key is missing (NAME [OPTIONS] TYPE BASE64)");
-    if (!at_key_type(at)) {
+    if (!keyline_at_type(at)) {
         rc = take_options(u, &at, err);
         if (rc < 0)
             return rc;

@@ -30,17 +30,6 @@ void authkeys_rights_release(struct authkeys_rights *rights)
 
 /* --- a line --- */
 
-static bool at_key_type(const char *at)
-{
-    char word[64];
-    size_t n = strcspn(at, BLANKS);
-    if (n >= sizeof word)
-        return false;
-    memcpy(word, at, n);
-    word[n] = '\0';
-    return keyline_is_type(word);
-}
-
 /* The blank behind the options at text: blanks in double quotes belong to them. NULL: a quote is not closed.
  */
 static char *end_of_options(char *text)
@@ -116,7 +105,7 @@ static int try_line(char *line, const char *key, const char *ip, int64_t now_s,
     struct authkeys_options options = {0};
     char none[] = "", *text = none, *at = line;
     int rc;
-    if (!at_key_type(at)) {
+    if (!keyline_at_type(at)) {
         text = line;
         at = end_of_options(line);
         if (at == NULL)
