@@ -217,11 +217,17 @@ static void ask(struct monitor *m, uint32_t id, helper_fn *fn, char *host, unsig
         begin_next(m);
 }
 
-static void refuse(struct monitor *m, uint32_t id, const char *what, const char *host, unsigned port,
-                   const char *why)
+/* Asks for it, unless there is a reason why not. host is taken. */
+static void ask_unless(struct monitor *m, uint32_t id, const char *why, const char *what, helper_fn *fn,
+                       char *host, unsigned port)
 {
+    if (why == NULL) {
+        ask(m, id, fn, host, port, false);
+        return;
+    }
     log_info("%s %.255s port %u is refused to %s: %s", what, host, port, m->login.account->name, why);
     monitor_fail(m, id, why);
+    free(host);
 }
 
 void monitor_net_connect(struct monitor *m, struct wire_in *in)
@@ -239,12 +245,7 @@ void monitor_net_connect(struct monitor *m, struct wire_in *in)
         why = "this is no host and port";
     else if (!authkeys_may_open(&m->login.rights, host, port))
         why = "this key may not connect there (permitopen)";
-    if (why == NULL) {
-        ask(m, in->id, netops_connect, host, port, false);
-        return;
-    }
-    refuse(m, in->id, "connecting to", host, port, why);
-    free(host);
+    ask_unless(m, in->id, why, "connecting to", netops_connect, host, port);
 }
 
 void monitor_net_listen(struct monitor *m, struct wire_in *in)
@@ -262,12 +263,7 @@ void monitor_net_listen(struct monitor *m, struct wire_in *in)
         why = "this is no host and port";
     else if (!authkeys_may_listen(&m->login.rights, host, port))
         why = "this key may not listen there (permitlisten)";
-    if (why == NULL) {
-        ask(m, in->id, netops_listen, host, port, false);
-        return;
-    }
-    refuse(m, in->id, "listening at", host, port, why);
-    free(host);
+    ask_unless(m, in->id, why, "listening at", netops_listen, host, port);
 }
 
 void monitor_net_agent(struct monitor *m, struct wire_in *in)
