@@ -12,8 +12,8 @@ import pytest
 from conftest import setup
 from kit import proc
 from kit.parts import ME, SLOW, Agent, Hub, User
-from kit.wait import free_port, wait_for
-from kit.wire import closed_within, connect, send_quietly
+from kit.wait import wait_for
+from kit.wire import Spoiler, closed_within, connect, send_quietly
 from paramiko.common import (MSG_CHANNEL_DATA, MSG_CHANNEL_OPEN, MSG_CHANNEL_REQUEST, MSG_CHANNEL_WINDOW_ADJUST, MSG_GLOBAL_REQUEST,
                              MSG_USERAUTH_REQUEST)
 
@@ -447,41 +447,8 @@ def _agent(channel):
 
 def test_a_flipped_bit(bench, web01, alice, hub, others):
     """In an authenticated packet: the connection ends, and not one byte of it is believed."""
-    class Flip:
-        def __init__(self):
-            self.listener = socket.create_server(("127.0.0.1", free_port()))
-            self.address, self.port = "127.0.0.1", self.listener.getsockname()[1]
-            self.flip = threading.Event()
-            bench.closers.append(self.listener.close)
-            threading.Thread(target=self.serve, daemon=True).start()
-
-        def serve(self):
-            while True:
-                try:
-                    client, _ = self.listener.accept()
-                except OSError:
-                    return
-                server = connect(hub)
-                threading.Thread(target=self.pump, args=(server, client, False), daemon=True).start()
-                threading.Thread(target=self.pump, args=(client, server, True), daemon=True).start()
-
-        def pump(self, a, b, spoil):
-            try:
-                while data := a.recv(65536):
-                    if spoil and self.flip.is_set():
-                        at = min(20, len(data) - 1)  # in the first packet, for several may come at once
-                        data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
-                    b.sendall(data)
-            except OSError:
-                pass
-            for sock in (a, b):
-                try:
-                    sock.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
-
     for cipher in ("aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes128-ctr"):
-        wire = Flip()
+        wire = Spoiler(bench, hub)
         user = User(bench, "alice", key=alice.key).knows(wire, extra_hub=[f"Ciphers {cipher}"])
         session = user.jump_popen("web01", "echo up; cat")
         assert session.stdout.readline() == b"up\n"

@@ -19,7 +19,7 @@ from kit import builtin, proc
 from kit.builtin import REAL, BuiltIn, RealSshd, Visitor
 from kit.parts import SLOW, keygen
 from kit.wait import free_port, listening, wait_for
-from kit.wire import closed_within, connect, send_quietly
+from kit.wire import Spoiler, closed_within, connect, send_quietly
 from paramiko.common import (MSG_CHANNEL_CLOSE, MSG_CHANNEL_DATA, MSG_CHANNEL_EOF, MSG_CHANNEL_OPEN, MSG_CHANNEL_REQUEST, MSG_CHANNEL_WINDOW_ADJUST,
                              MSG_DEBUG, MSG_GLOBAL_REQUEST, MSG_IGNORE, MSG_USERAUTH_REQUEST)
 
@@ -828,48 +828,6 @@ def test_rekeying_by_paramiko(bench, box, visitor, others):
 
 
 # --- the wire ---
-
-class Spoiler:
-    """Between client and server: from a moment on, one bit of what the client sends is another."""
-
-    def __init__(self, bench, server):
-        self.server = server
-        self.listener = socket.create_server(("127.0.0.1", free_port()))
-        self.address, self.port = "127.0.0.1", self.listener.getsockname()[1]
-        self.flip = threading.Event()
-        bench.closers.append(self.close)
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def close(self):
-        # Whoever waits in accept would keep a socket that is only closed.
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-    def serve(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            server = connect(self.server)
-            threading.Thread(target=self.pump, args=(server, client, False), daemon=True).start()
-            threading.Thread(target=self.pump, args=(client, server, True), daemon=True).start()
-
-    def pump(self, a, b, spoil):
-        try:
-            while data := a.recv(65536):
-                if spoil and self.flip.is_set():
-                    at = min(20, len(data) - 1)  # in the first packet, for several may come at once
-                    data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
-                b.sendall(data)
-        except OSError:
-            pass
-        for sock in (a, b):
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
 
 @pytest.mark.parametrize("cipher", ["aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes128-ctr"])
 def test_a_flipped_bit(bench, world, box, visitor, others, cipher):

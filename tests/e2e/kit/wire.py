@@ -10,7 +10,10 @@ import select
 import socket
 import ssl
 import struct
+import threading
 import time
+
+from .wait import free_port
 
 CONTROL, STREAM = "multissh-control/1", "multissh-stream/1"
 
@@ -225,3 +228,45 @@ class Stream:
             proof = bytes([proof[0] ^ 1]) + proof[1:]
         self.frame(self.PROOF, proof)
         return self
+
+
+class Spoiler:
+    """Between client and server: from a moment on, one bit of what the client sends is another."""
+
+    def __init__(self, bench, server):
+        self.server = server
+        self.listener = socket.create_server(("127.0.0.1", free_port()))
+        self.address, self.port = "127.0.0.1", self.listener.getsockname()[1]
+        self.flip = threading.Event()
+        bench.closers.append(self.close)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def close(self):
+        # Whoever waits in accept would keep a socket that is only closed.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def serve(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = connect(self.server)
+            threading.Thread(target=self.pump, args=(server, client, False), daemon=True).start()
+            threading.Thread(target=self.pump, args=(client, server, True), daemon=True).start()
+
+    def pump(self, a, b, spoil):
+        try:
+            while data := a.recv(65536):
+                if spoil and self.flip.is_set():
+                    at = min(20, len(data) - 1)  # in the first packet, for several may come at once
+                    data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
+                b.sendall(data)
+        except OSError:
+            pass
+        for sock in (a, b):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
