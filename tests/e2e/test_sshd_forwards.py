@@ -235,9 +235,7 @@ def test_two_hundred_one_after_the_other_leave_nothing(bench, box, visitor):
     """Descriptors and processes of the server are as before."""
     target = Service(bench, echo)
     _, port = local(visitor, target.port)
-    with dial(port) as sock:
-        exchange(sock, b"first")
-    wait_for(lambda: len(tree(box.latest().pid)) == 2, 10 * SLOW, "what dialled has ended")
+    wait_for(lambda: len(tree(box.latest().pid)) == 2, 10 * SLOW, "who helped with the login has ended")
     pids = tree(box.latest().pid)
     before = [proc.descriptors(pid) for pid in pids]
     for number in range(200):
