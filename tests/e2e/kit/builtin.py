@@ -153,15 +153,14 @@ class World:
 
     def write(self, path, text, owner=None, mode=0o644):
         """Owner None: root (or whoever runs the tests)."""
-        target = self.path(path)
         if isinstance(text, str):
             text = text.encode()
-        with contextlib.suppress(FileNotFoundError):
-            target.unlink()
-        target.write_bytes(text)
-        target.chmod(mode)
-        self.owner(path, owner)
-        return target
+        # At once: a server may be reading what was there.
+        fresh = f"{path}.new-{self.bench.number()}"
+        self.path(fresh).write_bytes(text)
+        self.path(fresh).chmod(mode)
+        self.owner(fresh, owner)
+        return self.path(fresh).replace(self.path(path))
 
     def mkdir(self, path, owner=None, mode=0o755):
         target = self.path(path)
