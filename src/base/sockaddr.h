@@ -1,4 +1,4 @@
-/* The system's types of socket addresses and inet_pton, by whatever headers it has them in. */
+/* The system's types of socket addresses, of poll, and inet_pton, by whatever headers it has them in. */
 #ifndef MULTISSH_BASE_SOCKADDR_H
 #define MULTISSH_BASE_SOCKADDR_H
 
@@ -8,6 +8,8 @@
 #else
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #endif
 
