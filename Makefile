@@ -4,7 +4,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 
-.PHONY: all deps demo check check-long bench lint install clean help
+.PHONY: all deps demo check check-long windows check-windows bench lint install clean help
 
 all:
 	@scripts/deps.sh --check build
@@ -26,6 +26,16 @@ check-long:
 	@scripts/deps.sh build test
 	@scripts/check.sh --long
 
+# The programs for Windows, cross-built, and their zip in build-windows/.
+windows:
+	@scripts/deps.sh windows
+	@scripts/windows.sh build-windows
+
+# Their tests, under Wine, with a hub and clients of this system: make check-windows ARGS="-k sftp"
+check-windows:
+	@scripts/deps.sh build test windows check-windows
+	@scripts/check-windows.sh $(ARGS)
+
 # make bench BENCH="--programs sftp --ciphers default": what there is to choose, bench/sshd.py --help says.
 bench:
 	@scripts/deps.sh build bench
@@ -40,13 +50,15 @@ install: all
 	cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean:
-	rm -rf build build-asan build-clang
+	rm -rf build build-asan build-clang build-windows
 
 help:
 	@echo 'make            build the programs into $(BUILD)/'
 	@echo 'make deps       install the Debian packages that the build needs'
 	@echo 'make demo       build, then show a hub, two machines and a jump on this computer; leaves nothing behind'
 	@echo 'make check      unit and end-to-end tests, plain and with the sanitizers (about ten minutes)'
+	@echo 'make windows    the programs for Windows, cross-built with mingw-w64: build-windows/multissh-VERSION-windows-x86_64.zip'
+	@echo 'make check-windows  the tests of these, under Wine (about five minutes)'
 	@echo 'make check-long the long tests: 1 GiB each way, with and without a rekey every megabyte'
 	@echo 'make bench      speed and CPU of file transfers beside OpenSSH (about twenty minutes); writes bench/RESULTS.md'
 	@echo 'make lint       compiler warnings (gcc and clang), clang-tidy, shellcheck, man pages, layering'

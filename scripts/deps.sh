@@ -1,10 +1,10 @@
 #!/bin/bash
 # Installs the Debian packages that a purpose needs, after saying which. Does nothing, and asks no network, when all are there.
-# usage: deps.sh [--check] build|test|demo|bench|lint...     --check: only say what is missing (status 1)
+# usage: deps.sh [--check] build|test|demo|bench|lint|windows|check-windows...     --check: only say what is missing (status 1)
 set -euo pipefail
 
 usage() {
-	echo "usage: $0 [--check] build|test|demo|bench|lint..." >&2
+	echo "usage: $0 [--check] build|test|demo|bench|lint|windows|check-windows..." >&2
 	exit 2
 }
 
@@ -21,6 +21,8 @@ for arg in "$@"; do
 		python3-paramiko python3-asyncssh python3-cryptography putty-tools dropbear-bin autossh tinyproxy-bin rsync git
 		nftables iproute2 mandoc sshfs fuse3 ansible-core) ;;
 	lint) wanted+=(clang clang-tidy shellcheck mandoc libcmocka-dev) ;;
+	windows) wanted+=(gcc-mingw-w64-x86-64 mingw-w64-tools cmake make dpkg-dev xz-utils perl zip mandoc bsdextrautils) ;;
+	check-windows) wanted+=(wine64 wine) ;;
 	*) usage ;;
 	esac
 done

@@ -130,6 +130,12 @@ say "Building libssh"
 build_cmake "$(source_of 'libssh-*')" -DWITH_SERVER=ON -DWITH_SFTP=OFF -DWITH_ZLIB=OFF -DWITH_GSSAPI=OFF -DWITH_EXAMPLES=OFF -DWITH_NACL=OFF \
 	-DWITH_PCAP=OFF -DUNIT_TESTING=OFF -DOPENSSL_ROOT_DIR="$prefix.new" -DOPENSSL_USE_STATIC_LIBS=ON >>"$log" 2>&1
 
+# Whoever gets the programs gets the terms of what is in them.
+mkdir "$prefix.new/copyright"
+for package in "${packages[@]}"; do
+	source=${package%1} # libuv1 comes as libuv1-1.44
+	cp "$(find "$work/src" -mindepth 1 -maxdepth 1 -type d -name "$source*")/debian/copyright" "$prefix.new/copyright/$package.txt"
+done
 cp "$work/versions" "$prefix.new/versions"
 mv "$prefix.new" "$prefix"
 rm -rf "$work"
