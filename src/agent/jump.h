@@ -7,6 +7,7 @@
 #include "agent/agent.h"
 #include "agent/banner.h"
 #include "agent/dialer.h"
+#include "base/printf.h"
 #include "stream/stream.h"
 
 /* What is copied when a socket took less than was there. */
@@ -104,7 +105,7 @@ int jump_new(struct agent *a, struct jump **list, const struct jump_request *req
  * the jump, which stays valid until the next turn of the loop. */
 void jump_turn(struct jump *j);
 /* It cannot be had: tells the hub, unless it was answered, and ends it. */
-void jump_fail(struct jump *j, const char *code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void jump_fail(struct jump *j, const char *code, const char *fmt, ...) LIKE_PRINTF(3, 4);
 /* Frees it when it is over and its handles are closed. */
 void jump_unref(struct jump *j);
 /* One of the two things that `dialled` stands for has come true. */

@@ -5,6 +5,7 @@
 #ifndef MULTISSH_BASE_BUF_H
 #define MULTISSH_BASE_BUF_H
 
+#include "base/printf.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,7 +34,7 @@ size_t buf_room(const struct buf *b);
  */
 int buf_append(struct buf *b, const void *data, size_t n);
 int buf_append_str(struct buf *b, const char *s);
-int buf_appendf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int buf_appendf(struct buf *b, const char *fmt, ...) LIKE_PRINTF(2, 3);
 
 /* Makes room for at least n bytes behind the contents and points *ret_at at it; n ≤ buf_room. After writing k
  * ≤ n bytes there, call buf_commit(k). Returns 0, -ENOBUFS or -ENOMEM. */

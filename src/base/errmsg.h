@@ -4,12 +4,14 @@
 #ifndef MULTISSH_BASE_ERRMSG_H
 #define MULTISSH_BASE_ERRMSG_H
 
+#include "base/printf.h"
+
 struct errmsg {
     char text[512];
 };
 
 /* Writes the text (cut to fit) and returns code, so that a caller can `return errmsg_set(err, -EINVAL, "…")`.
  * err may be NULL. code is a negative errno value. */
-int errmsg_set(struct errmsg *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int errmsg_set(struct errmsg *err, int code, const char *fmt, ...) LIKE_PRINTF(3, 4);
 
 #endif

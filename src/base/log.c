@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/printf.h"
 #include "base/utf8.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -140,8 +141,7 @@ static void emit(enum log_level level, const char *text)
     errno = saved;
 }
 
-__attribute__((format(printf, 3, 0))) static void vlog(enum log_level level, unsigned suppressed,
-                                                       const char *fmt, va_list args)
+LIKE_PRINTF(3, 0) static void vlog(enum log_level level, unsigned suppressed, const char *fmt, va_list args)
 {
     char text[LINE_MAX_BYTES + 1];
     if (level > state.level)

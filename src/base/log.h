@@ -7,6 +7,7 @@
 #ifndef MULTISSH_BASE_LOG_H
 #define MULTISSH_BASE_LOG_H
 
+#include "base/printf.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,11 +24,11 @@ void log_set_sink(log_sink *sink, void *arg);
 /* "error", "warn", "info", "debug" → level; -EINVAL otherwise. */
 int log_parse_level(const char *name, enum log_level *ret_level);
 
-void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-void log_at(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void log_error(const char *fmt, ...) LIKE_PRINTF(1, 2);
+void log_warn(const char *fmt, ...) LIKE_PRINTF(1, 2);
+void log_info(const char *fmt, ...) LIKE_PRINTF(1, 2);
+void log_debug(const char *fmt, ...) LIKE_PRINTF(1, 2);
+void log_at(enum log_level level, const char *fmt, ...) LIKE_PRINTF(2, 3);
 
 /* A rate limit for lines that a stranger can cause: at most burst lines, then one each interval_ms; the first
  * line let through after a silence ends in ` (N like it were not logged)`. Zero-initialise, then set burst
@@ -39,7 +40,6 @@ struct log_limit {
     unsigned in_window;
     unsigned suppressed;
 };
-void log_limited(struct log_limit *limit, enum log_level level, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+void log_limited(struct log_limit *limit, enum log_level level, const char *fmt, ...) LIKE_PRINTF(3, 4);
 
 #endif

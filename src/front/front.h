@@ -3,6 +3,7 @@
 #define MULTISSH_FRONT_FRONT_H
 
 #include "base/log.h"
+#include "base/printf.h"
 #include "front/hub_link.h"
 #include "ssh/ssh_server.h"
 #include "stream/ticket.h"
@@ -50,8 +51,7 @@ uint64_t front_next_id(struct front *front);
 /* Sends and forgets: a hub that is gone is noticed elsewhere. Takes message, which may be NULL. */
 void front_send(struct front *front, cJSON *message);
 /* A line for the hub's log. */
-void front_log(struct front *front, enum log_level level, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+void front_log(struct front *front, enum log_level level, const char *fmt, ...) LIKE_PRINTF(3, 4);
 /* The timer fires no later than this. */
 void front_wake(struct front *front, uint64_t at);
 

@@ -3,6 +3,7 @@
 #ifndef MULTISSH_HUB_CMD_H
 #define MULTISSH_HUB_CMD_H
 
+#include "base/printf.h"
 #include "hub/commands.h"
 #include "hub/describe.h"
 #include "hub/hub.h"
@@ -36,12 +37,12 @@ struct cmd {
 };
 
 /* Answers. Words that came from outside go through describe_clean first. */
-void cmd_out(struct cmd *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void cmd_err(struct cmd *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void cmd_out(struct cmd *c, const char *fmt, ...) LIKE_PRINTF(2, 3);
+void cmd_err(struct cmd *c, const char *fmt, ...) LIKE_PRINTF(2, 3);
 /* An error line on stderr; returns 1, so that a handler can `return cmd_fail(…)`. */
-int cmd_fail(struct cmd *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int cmd_fail(struct cmd *c, const char *fmt, ...) LIKE_PRINTF(2, 3);
 /* The same with the usage line below it; returns 2. */
-int cmd_usage(struct cmd *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int cmd_usage(struct cmd *c, const char *fmt, ...) LIKE_PRINTF(2, 3);
 
 struct cmd_option {
     char letter;        /* -l; '\0' = none */
@@ -75,7 +76,7 @@ struct cmd_table {
     int failed;
 };
 void cmd_table_init(struct cmd_table *t, const char *const *heads, const uint8_t *rank, size_t columns);
-void cmd_table_cell(struct cmd_table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void cmd_table_cell(struct cmd_table *t, const char *fmt, ...) LIKE_PRINTF(2, 3);
 void cmd_table_print(struct cmd_table *t, struct cmd *c); /* and releases */
 
 /* The handlers. */

@@ -2,14 +2,14 @@
 #include "hub/cmd.h"
 
 #include "base/clock.h"
+#include "base/printf.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-__attribute__((format(printf, 3, 0))) static void say(struct cmd *c, struct buf *to, const char *fmt,
-                                                      va_list args)
+LIKE_PRINTF(3, 0) static void say(struct cmd *c, struct buf *to, const char *fmt, va_list args)
 {
     char small[512], *text = small;
     va_list again;
@@ -44,7 +44,7 @@ void cmd_err(struct cmd *c, const char *fmt, ...)
     va_end(args);
 }
 
-__attribute__((format(printf, 2, 0))) static void complain(struct cmd *c, const char *fmt, va_list args)
+LIKE_PRINTF(2, 0) static void complain(struct cmd *c, const char *fmt, va_list args)
 {
     cmd_err(c, "%s: ", c->self->name);
     say(c, &c->r->err, fmt, args);

@@ -3,6 +3,7 @@
 #define MULTISSH_HUB_REGISTRY_INTERNAL_H
 
 #include "base/names.h"
+#include "base/printf.h"
 #include "hub/hashmap.h"
 #include "hub/registry.h"
 
@@ -61,7 +62,6 @@ struct registry_held registry_take_pending(struct registry *r,
                                            const char *key); /* link NULL when there is none */
 
 /* registry_hello.c */
-void registry_refuse(struct registry_answer *ret_a, const char *code, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+void registry_refuse(struct registry_answer *ret_a, const char *code, const char *fmt, ...) LIKE_PRINTF(3, 4);
 
 #endif

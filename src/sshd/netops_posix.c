@@ -3,6 +3,7 @@
 
 #include "base/addr.h"
 #include "base/clock.h"
+#include "base/printf.h"
 #include "sshd/helper.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,7 +26,7 @@
 #define BACKLOG 128
 #define AGENT_FOLDER "/tmp/ssh-XXXXXX"
 
-__attribute__((format(printf, 2, 3))) static int fail(int fd, const char *fmt, ...)
+LIKE_PRINTF(2, 3) static int fail(int fd, const char *fmt, ...)
 {
     struct netops_answer answer = {.failed = 1};
     va_list args;

@@ -8,6 +8,7 @@
 #ifndef MULTISSH_STREAM_IMPL_H
 #define MULTISSH_STREAM_IMPL_H
 
+#include "base/printf.h"
 #include "stream/frame.h"
 #include "stream/ring.h"
 #include "stream/stream.h"
@@ -120,8 +121,7 @@ bool stream_complete(const struct stream *s);
  * complete. */
 void stream_check_complete(struct stream *s);
 /* Leaves STREAM_OPEN. Connections that have nothing left to say become CONN_CLOSING. */
-void stream_end(struct stream *s, enum stream_state state, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+void stream_end(struct stream *s, enum stream_state state, const char *fmt, ...) LIKE_PRINTF(3, 4);
 /* STREAM_FAILED, and tells the peer. */
 void stream_fail(struct stream *s, enum stream_code code, const char *why);
 /* Frees what is acknowledged, but for what a frame that is half sent still needs. */
