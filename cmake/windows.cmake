@@ -18,3 +18,9 @@ multissh_windows_library(CJSON libcjson.a)
 multissh_windows_library(SSH libssh.a PkgConfig::OPENSSL ws2_32 iphlpapi shell32)
 multissh_windows_library(CMOCKA libcmocka-static.a)
 target_compile_definitions(PkgConfig::SSH INTERFACE LIBSSH_STATIC)
+
+# See src/ssh/CMakeLists.txt.
+file(STRINGS ${MULTISSH_WINDOWS_LIBS}/versions libssh_version REGEX "^libssh ")
+string(REPLACE "libssh " "" libssh_version "${libssh_version}")
+execute_process(COMMAND dpkg --compare-versions "${libssh_version}" ge 0.10.6-0+deb12u3 RESULT_VARIABLE libssh_is_old)
+set(MULTISSH_LIBSSH_GCM_UNCHECKED ${libssh_is_old})

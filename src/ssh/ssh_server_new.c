@@ -1,11 +1,11 @@
 /* Setting a session up and taking it down: algorithms, options, descriptors. */
+#include "base/io.h"
 #include "ssh/ssh_internal.h"
 #include "ssh/ssh_os.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* What a version of libssh does not know it leaves out. No group exchange, which reads a file; no sntrup761,
  * which costs a 9.2 client 70 ms. */
@@ -14,8 +14,7 @@ static const char kex_list[] =
     "ecdh-sha2-nistp384,ecdh-sha2-nistp521,diffie-hellman-group14-sha256,"
     "diffie-hellman-group16-sha512";
 static const char cipher_list[] =
-    "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,"
-    "aes256-ctr,aes192-ctr,aes128-ctr";
+    "chacha20-poly1305@openssh.com," SSH_SERVER_GCM "aes256-ctr,aes192-ctr,aes128-ctr";
 static const char mac_list[] =
     "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512";
 static const char key_list[] =
@@ -70,7 +69,7 @@ int ssh_server_new(struct ssh_loop *loop, const struct ssh_server_config *config
     int rc = -ENOMEM;
     struct ssh_server *s = calloc(1, sizeof *s);
     if (s == NULL) {
-        close(fd);
+        io_close(fd);
         return errmsg_set(err, rc, "out of memory");
     }
     s->loop = loop;
@@ -105,7 +104,7 @@ int ssh_server_new(struct ssh_loop *loop, const struct ssh_server_config *config
     return 0;
 out:
     if (s->session == NULL || ssh_get_fd(s->session) != fd) {
-        close(fd);
+        io_close(fd);
     }
     ssh_server_free(s);
     return rc;
@@ -123,9 +122,7 @@ void ssh_server_free(struct ssh_server *server)
     ssh_chan_orphan_all(server);
     ssh_chan_free_all(server);
     ssh_free(server->session);
-    if (server->fd >= 0) {
-        close(server->fd);
-    }
+    io_close(server->fd);
     free(server);
 }
 
