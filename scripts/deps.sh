@@ -13,7 +13,7 @@ wanted=()
 for arg in "$@"; do
 	case $arg in
 	--check) check=yes ;;
-	build) wanted+=(gcc libc6-dev make cmake pkgconf libssl-dev libuv1-dev libcjson-dev libsqlite3-dev libinih-dev
+	build) wanted+=(gcc libc6-dev make cmake pkgconf libssl-dev libuv1-dev libcjson-dev libsqlite3-dev
 		libseccomp-dev libssh-dev libpam0g-dev) ;;
 	demo) wanted+=(openssh-client openssh-server rsync) ;;
 	bench) wanted+=(openssh-client openssh-server openssh-sftp-server python3) ;;

@@ -19,7 +19,7 @@
 
 int64_t clock_wall_s(void)
 {
-    return (int64_t)time(NULL);
+    return clock_wall_ms() / 1000;
 }
 
 int clock_parse_duration(const char *text, uint64_t *ret_ms)

@@ -8,6 +8,7 @@
 uint64_t clock_now_ms(
     void); /* monotonic; keeps counting while the host is suspended where the OS can (CLOCK_BOOTTIME) */
 int64_t clock_wall_s(void); /* seconds since 1970, UTC */
+int64_t clock_wall_ms(void);
 
 /* "90", "90s", "15m", "1h", "7d", "250ms" → ms. A bare number is in seconds. Returns 0, -EINVAL, or -ERANGE
  * (over 10 years). */

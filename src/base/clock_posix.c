@@ -1,4 +1,4 @@
-/* The monotonic clock of POSIX systems. */
+/* The clocks of POSIX systems. */
 #include "base/clock.h"
 
 #include <time.h>
@@ -13,4 +13,11 @@ uint64_t clock_now_ms(void)
     if (clock_gettime(CLOCK_BOOTTIME, &now) != 0)
         clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+int64_t clock_wall_ms(void)
+{
+    struct timespec now = {0};
+    timespec_get(&now, TIME_UTC);
+    return (int64_t)now.tv_sec * 1000 + (int64_t)(now.tv_nsec / 1000000);
 }

@@ -2,16 +2,13 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/log_journal.h"
 #include "base/printf.h"
 #include "base/utf8.h"
 #include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 
 #define LINE_MAX_BYTES 2000
 
@@ -34,26 +31,10 @@ static const struct {
     [LOG_LEVEL_DEBUG] = {"debug", "DEBUG", 7},
 };
 
-/* The variable is inherited by whatever a service or a desktop starts, so it counts only when it names
- * standard error: systemd.exec(5), $JOURNAL_STREAM. */
-static bool stderr_is_journal(void)
-{
-    const char *text = getenv("JOURNAL_STREAM");
-    char *end = NULL;
-    struct stat st;
-    if (text == NULL)
-        return false;
-    uintmax_t device = strtoumax(text, &end, 10);
-    if (*end != ':')
-        return false;
-    uintmax_t inode = strtoumax(end + 1, NULL, 10);
-    return fstat(fileno(stderr), &st) == 0 && (uintmax_t)st.st_dev == device && (uintmax_t)st.st_ino == inode;
-}
-
 void log_init(const char *program)
 {
     state.program = program;
-    state.journal = stderr_is_journal();
+    state.journal = log_journal_reads();
 }
 
 void log_set_level(enum log_level level)
@@ -109,16 +90,15 @@ static size_t append_escaped(char *out, size_t size, size_t at, const char *text
 
 static size_t line_prefix(enum log_level level, char *out, size_t size)
 {
-    struct timespec now = {0};
     char utc[32];
     int n;
     if (state.journal) {
         n = snprintf(out, size, "<%d>", levels[level].priority);
     } else {
-        timespec_get(&now, TIME_UTC);
-        clock_format_utc((int64_t)now.tv_sec, utc, sizeof utc);
+        int64_t now = clock_wall_ms();
+        clock_format_utc(now / 1000, utc, sizeof utc);
         utc[strlen(utc) - 1] = '\0'; /* the Z comes behind the ms */
-        n = snprintf(out, size, "%s.%03dZ %s %s ", utc, (int)(now.tv_nsec / 1000000), state.program,
+        n = snprintf(out, size, "%s.%03dZ %s %s ", utc, (int)(now % 1000), state.program,
                      levels[level].label);
     }
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;

@@ -57,10 +57,9 @@ int options_set(const struct option *table, size_t n, void *values, const char *
                 struct errmsg *err);
 /* The row called name, or NULL. */
 const struct option *options_find(const struct option *table, size_t n, const char *name);
-/* Reads an ini file (no sections needed; a section header is ignored; '#' or ';' begins a comment line, " ;"
- * one behind a value) of at most 1 MiB. Unknown names, bad values and lines too long for inih (198 bytes as
- * Debian builds it) are errors naming file and line. Returns 0, -ENOENT (no such file) or a negative code
- * with err filled; values may then be half set. */
+/* Reads an ini file (base/ini.h says its syntax) of at most 1 MiB. Unknown names, bad values and lines too
+ * long are errors naming file and line. Returns 0, -ENOENT (no such file) or a negative code with err filled;
+ * values may then be half set. */
 int options_file(const struct option *table, size_t n, void *values, const char *path, struct errmsg *err);
 /* Parses --name VALUE and --name=VALUE from argv[1..]; stops at the first argument that is not an option, or
  * after "--". *ret_next is its index. A flag takes the argument behind it for its value only when that is

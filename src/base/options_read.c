@@ -2,78 +2,46 @@
 #include "base/options.h"
 
 #include "base/buf.h"
+#include "base/crypto.h"
 #include "base/fs.h"
+#include "base/ini.h"
 #include <errno.h>
-#include <ini.h>
 #include <string.h>
 
 #define FILE_MAX ((size_t)1024 * 1024)
 
-/* One reading of a file. */
-struct reading {
-    const struct option *table;
-    size_t n;
-    void *values;
-    const char *next; /* of the text, NUL-terminated */
-    int line;         /* that inih has now, from 1 */
-    int code;         /* of the first error */
-    int error_line;
-    struct errmsg err;
-};
-
-/* Hands inih one line at a time. It would read a longer one as two, and a line that begins with white space
- * as more of the value before. */
-static char *next_line(char *out, int size, void *arg)
+static int bad_line(const char *path, const struct ini *ini, int code, struct errmsg *err)
 {
-    struct reading *reading = arg;
-    if (*reading->next == '\0' || reading->code != 0)
-        return NULL;
-    reading->line++;
-    size_t all = strcspn(reading->next, "\n");
-    size_t indent = strspn(reading->next, " \t");
-    size_t from = indent < all ? indent : all;
-    size_t n = all - from;
-    if (size < 3 || n > (size_t)size - 2) {
-        reading->error_line = reading->line;
-        reading->code = errmsg_set(&reading->err, -EINVAL,
-                                   "longer than %d bytes, give a list's items one a line", size - 2);
-        return NULL;
+    if (code == -E2BIG)
+        return errmsg_set(err, -EINVAL, "%s:%u: longer than %d bytes, give a list's items one a line", path,
+                          ini->line, INI_LINE_MAX);
+    return errmsg_set(err, -EINVAL, "%s:%u: not of the form NAME = VALUE", path, ini->line);
+}
+
+/* Sets the options that text names, up to the first error. */
+static int take_text(const struct option *table, size_t n, void *values, const char *text, const char *path,
+                     struct errmsg *err)
+{
+    const char *name, *value;
+    struct errmsg inner;
+    struct ini ini;
+    int got, r = 0;
+    ini_init(&ini, text);
+    while (r == 0 && (got = ini_next(&ini, &name, &value)) != 0) {
+        if (got < 0) {
+            r = bad_line(path, &ini, got, err);
+            break;
+        }
+        r = options_set(table, n, values, name, value, &inner);
+        if (r != 0)
+            r = errmsg_set(err, r == -ENOENT ? -EINVAL : r, "%s:%u: %s", path, ini.line, inner.text);
     }
-    memcpy(out, reading->next + from, n);
-    out[n] = '\n';
-    out[n + 1] = '\0';
-    reading->next += all + (reading->next[all] == '\n' ? 1 : 0);
-    return out;
-}
-
-static int on_value(void *arg, const char *section, const char *name, const char *value)
-{
-    struct reading *reading = arg;
-    (void)section;
-    if (reading->code != 0)
-        return 0;
-    reading->code = options_set(reading->table, reading->n, reading->values, name, value, &reading->err);
-    reading->error_line = reading->line;
-    return reading->code == 0;
-}
-
-static int parse_text(struct reading *reading, const char *path, struct errmsg *err)
-{
-    int bad_line = ini_parse_stream(next_line, reading, on_value, reading);
-    if (bad_line < 0)
-        return errmsg_set(err, -ENOMEM, "%s: out of memory", path);
-    /* inih notes its own errors by the line, and goes on. */
-    if (bad_line > 0 && (reading->code == 0 || bad_line < reading->error_line))
-        return errmsg_set(err, -EINVAL, "%s:%d: not of the form NAME = VALUE", path, bad_line);
-    if (reading->code != 0)
-        return errmsg_set(err, reading->code == -ENOENT ? -EINVAL : reading->code, "%s:%d: %s", path,
-                          reading->error_line, reading->err.text);
-    return 0;
+    crypto_wipe(&ini, sizeof ini); /* a value may be a password */
+    return r;
 }
 
 int options_file(const struct option *table, size_t n, void *values, const char *path, struct errmsg *err)
 {
-    struct reading reading = {.table = table, .n = n, .values = values};
     struct buf text;
     buf_init(&text, FILE_MAX);
     int r = fs_read(path, &text);
@@ -81,17 +49,17 @@ int options_file(const struct option *table, size_t n, void *values, const char 
         errmsg_set(err, r, "%s: %s", path, r == -EFBIG ? "larger than 1 MiB" : strerror(-r));
         goto out;
     }
-    reading.next = buf_str(&text);
-    if (reading.next == NULL) {
+    const char *all = buf_str(&text);
+    if (all == NULL) {
         r = errmsg_set(err, -ENOMEM, "%s: out of memory", path);
         goto out;
     }
-    if (strlen(reading.next) != buf_len(&text)) {
+    if (strlen(all) != buf_len(&text)) {
         r = errmsg_set(err, -EINVAL, "%s: has a NUL byte in it, is it a text file?", path);
         goto out;
     }
     options_begin(table, n, values);
-    r = parse_text(&reading, path, err);
+    r = take_text(table, n, values, all, path, err);
 out:
     buf_wipe(&text); /* a value may be a password */
     return r;
