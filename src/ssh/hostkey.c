@@ -4,11 +4,14 @@
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "ssh/ssh_internal.h"
+#include "tls/keys_place.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define FILE_MAX (64u << 10) /* a private key with its comment; RSA of 16,384 bits has 13 KiB */
 
 struct hostkey {
     ssh_key key;
@@ -48,7 +51,18 @@ static int write_public(const char *path, ssh_key key, const char *comment, stru
     return 0;
 }
 
-/* Under another name first, then linked: link(2) never replaces what is there. */
+/* Is there anything at all called path? */
+static bool is_there(const char *path)
+{
+    struct buf text;
+    int rc;
+    buf_init(&text, FILE_MAX);
+    rc = fs_read(path, &text);
+    buf_wipe(&text);
+    return rc != -ENOENT;
+}
+
+/* Under another name first, and then put where it never replaces what is there. */
 static int write_private(const char *path, const char *text, struct errmsg *err)
 {
     char file[FS_PATH_MAX];
@@ -61,13 +75,8 @@ static int write_private(const char *path, const char *text, struct errmsg *err)
     if (rc < 0) {
         return errmsg_set(err, rc, "cannot write %s: %s", file, strerror(-rc));
     }
-    if (link(file, path) == 0) {
-        rc = fs_sync_folder_of(path);
-    } else {
-        rc = errmsg_set(err, -errno, "cannot make %s: %s", path, strerror(errno));
-    }
-    (void)unlink(file);
-    return rc;
+    rc = keys_place(file, path);
+    return rc < 0 ? errmsg_set(err, rc, "cannot make %s: %s", path, strerror(-rc)) : 0;
 }
 
 int hostkey_make(const char *path, const char *comment, struct errmsg *err)
@@ -75,7 +84,7 @@ int hostkey_make(const char *path, const char *comment, struct errmsg *err)
     ssh_key key = NULL;
     char *text = NULL;
     int rc;
-    if (access(path, F_OK) == 0) {
+    if (is_there(path)) {
         return errmsg_set(err, -EEXIST, "%s is there already and is left as it is", path);
     }
     if (ssh_pki_generate(SSH_KEYTYPE_ED25519, 0, &key) != SSH_OK ||
@@ -96,6 +105,29 @@ out:
     return rc;
 }
 
+/* By ourselves, for libssh opens files by names in an encoding of the system's. */
+static int import(const char *path, ssh_key *ret_key, struct errmsg *err)
+{
+    struct buf text;
+    const char *words = NULL;
+    int rc;
+    buf_init(&text, FILE_MAX);
+    rc = fs_read(path, &text);
+    if (rc < 0) {
+        (void)errmsg_set(err, rc, "cannot read %s: %s", path, strerror(-rc));
+        goto out;
+    }
+    words = buf_str(&text);
+    if (words == NULL) {
+        rc = errmsg_set(err, -ENOMEM, "out of memory");
+    } else if (ssh_pki_import_privkey_base64(words, NULL, NULL, NULL, ret_key) != SSH_OK) {
+        rc = errmsg_set(err, -EINVAL, "%s is not an OpenSSH private key without a passphrase", path);
+    }
+out:
+    buf_wipe(&text);
+    return rc;
+}
+
 int hostkey_load(const char *path, struct hostkey **ret_key, struct errmsg *err)
 {
     struct hostkey *key;
@@ -110,9 +142,10 @@ int hostkey_load(const char *path, struct hostkey **ret_key, struct errmsg *err)
     if (key == NULL) {
         return errmsg_set(err, -ENOMEM, "out of memory");
     }
-    if (ssh_pki_import_privkey_file(path, NULL, NULL, NULL, &key->key) != SSH_OK) {
+    rc = import(path, &key->key, err);
+    if (rc < 0) {
         free(key);
-        return errmsg_set(err, -EINVAL, "%s is not an OpenSSH private key without a passphrase", path);
+        return rc;
     }
     *ret_key = key;
     return 0;
@@ -120,7 +153,7 @@ int hostkey_load(const char *path, struct hostkey **ret_key, struct errmsg *err)
 
 int hostkey_load_or_make(const char *path, const char *comment, struct hostkey **ret_key, struct errmsg *err)
 {
-    if (access(path, F_OK) < 0 && errno == ENOENT) {
+    if (!is_there(path)) {
         int rc = hostkey_make(path, comment, err);
         if (rc < 0 && rc != -EEXIST) {
             return rc;

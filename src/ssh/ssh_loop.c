@@ -2,9 +2,9 @@
 #include "ssh/ssh_loop.h"
 
 #include "base/clock.h"
+#include "base/io.h"
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -239,9 +239,9 @@ static int turn(struct ssh_loop *loop)
         loop->fds[n].revents = 0;
         loop->polled[n++] = w;
     }
-    ready = poll(loop->fds, n, patience(loop));
-    if (ready < 0 && errno != EINTR) {
-        return -errno;
+    ready = io_poll(loop->fds, n, patience(loop));
+    if (ready < 0) {
+        return ready;
     }
     loop->again = false;
     loop->now = clock_now_ms();

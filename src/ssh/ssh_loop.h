@@ -6,6 +6,7 @@
 #ifndef MULTISSH_SSH_SSH_LOOP_H
 #define MULTISSH_SSH_SSH_LOOP_H
 
+#include "base/sockaddr.h" /* POLLIN */
 #include <stdint.h>
 
 struct ssh_loop;

@@ -5,15 +5,13 @@
  * while too much output is. */
 #include "ssh/ssh_server.h"
 
+#include "base/io.h"
 #include "ssh/ssh_internal.h"
 #include "ssh/ssh_os.h"
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define READ_BUDGET (256u << 10) /* bytes in a turn, so that other descriptors have theirs */
 #define READ_STEP 4096u          /* what libssh reads at once */
@@ -104,7 +102,7 @@ static void finish(struct ssh_server *s, const char *why)
     if (s->phase != SSH_PHASE_LINGER) {
         ssh_silent_disconnect(s->session);
     }
-    close(s->fd);
+    io_close(s->fd);
     s->fd = -1;
     s->phase = SSH_PHASE_ENDED;
     ssh_loop_again(s->loop); /* the owner's turn hook sees it */
@@ -134,14 +132,14 @@ static void finish_dead(struct ssh_server *s)
 static void say_goodbye(struct ssh_server *s)
 {
     struct pollfd socket = {.fd = s->fd, .events = POLLOUT};
-    if (ssh_server_pending(s) || poll(&socket, 1, 0) != 1 || (socket.revents & POLLOUT) == 0) {
+    if (ssh_server_pending(s) || io_poll(&socket, 1, 0) != 1 || (socket.revents & POLLOUT) == 0) {
         return;
     }
     ssh_session_set_disconnect_message(s->session, s->text);
     ssh_set_fd_towrite(s->session);
     ssh_chan_orphan_all(s);
     ssh_disconnect(s->session);
-    (void)shutdown(s->fd, SHUT_WR);
+    (void)io_shut(s->fd);
     s->phase = SSH_PHASE_LINGER;
     s->closing_at = ssh_loop_now(s->loop) + CLOSING_MS;
 }
@@ -150,8 +148,8 @@ static void drain(struct ssh_server *s)
 {
     char scratch[READ_STEP];
     for (unsigned i = 0; i < 16; i++) {
-        ssize_t n = recv(s->fd, scratch, sizeof scratch, 0);
-        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+        long n = io_read(s->fd, scratch, sizeof scratch);
+        if (n == 0 || (n < 0 && n != -EAGAIN)) {
             finish(s, s->text);
             return;
         }

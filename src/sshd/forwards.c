@@ -1,14 +1,11 @@
 /* Forwarded connections: their opening, their bytes, their end. */
 #include "sshd/forwards.h"
 
+#include "base/io.h"
 #include "sshd/pump.h"
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define DRAIN_MS 10000
 #define HOST_MAX 1025u /* NI_MAXHOST */
@@ -48,9 +45,7 @@ static void forward_free(struct forward *forward)
     }
     pump_free(forward->pump);
     ssh_chan_close(forward->chan);
-    if (forward->fd >= 0) {
-        close(forward->fd);
-    }
+    io_close(forward->fd);
     free(forward);
 }
 
@@ -59,7 +54,7 @@ static void join(struct forward *forward, int fd)
 {
     int on = 1;
     int rc;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on a Unix socket */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, (const char *)&on, sizeof on); /* fails on a Unix socket */
     rc = pump_new(forward->sshd->loop, forward->chan, PUMP_SOCKET, fd, fd, -1, &forward->pump);
     if (rc < 0) {
         log_error("cannot pass a connection on: %s", strerror(-rc));
@@ -83,7 +78,7 @@ static void on_connected(void *arg, int fd, unsigned port, const char *text)
     }
     forward->chan = ssh_ask_accept_channel(ask);
     if (forward->chan == NULL) {
-        close(fd);
+        io_close(fd);
         forward->over = true;
         return;
     }
@@ -119,7 +114,7 @@ void forwards_back(struct sshd *sshd, int fd, const char *host, unsigned port, c
 {
     struct forward *forward = forward_new(sshd);
     if (forward == NULL) {
-        close(fd);
+        io_close(fd);
         return;
     }
     forward->fd = fd;

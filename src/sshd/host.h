@@ -1,13 +1,15 @@
 /* What the SSH side asks of the machine: may this key log in, start a shell, connect, listen.
  *
  * On POSIX (host_posix.c) each call is a message to the monitor, the process that holds what needs root, and
- * each answer a message from it: answers come from ssh_loop_run, never inside the call. Whoever speaks SSH is
- * not trusted there: the monitor checks everything again (monitor.c). Descriptors that are handed over are
- * non-blocking, close-on-exec and the receiver's. Texts in answers are sentences for the user. */
+ * each answer a message from it. Whoever speaks SSH is not trusted there: the monitor checks everything again
+ * (monitor.c). On Windows (host_windows.c) this process does it itself. Answers come from ssh_loop_run, never
+ * inside the call. Descriptors that are handed over are non-blocking, not inherited, and the receiver's. Texts
+ * in answers are sentences for the user. */
 #ifndef MULTISSH_SSHD_HOST_H
 #define MULTISSH_SSHD_HOST_H
 
 #include "ssh/ssh_loop.h"
+#include "sshd/sshd_options.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,9 +34,17 @@ struct host_events {
                  const char *why); /* once: the monitor has gone; every child and question is over */
 };
 
-/* Takes fd, the connection to the monitor. Returns 0 or a negative errno value. */
-int host_new(struct ssh_loop *loop, int fd, const struct host_events *events, void *arg,
-             struct host **ret_host);
+/* Who asks, in its own system's terms. What is pointed at must outlive the host. */
+struct host_config {
+    int monitor;                        /* POSIX: the connection to the monitor, taken; -1 elsewhere */
+    const struct sshd_options *options; /* Windows, as all that follows */
+    const char *peer, *local;           /* IP addresses of the connection, NULL: not known */
+    unsigned peer_port, local_port;     /* 0: not known */
+};
+
+/* Returns 0 or a negative errno value. */
+int host_new(struct ssh_loop *loop, const struct host_config *config, const struct host_events *events,
+             void *arg, struct host **ret_host);
 void host_free(struct host *host); /* NULL-safe; no callback comes any more */
 
 /* --- login: one question at a time --- */
@@ -80,8 +90,9 @@ int host_start(struct host *host, const struct host_start *start, const struct h
                void *arg, struct host_child **ret_child);
 /* name without SIG (RFC 4254 §6.9); unknown ones are ignored. */
 void host_child_signal(struct host_child *child, const char *name);
-/* The window of a pty (its master) has changed. */
-void host_child_resize(int master, unsigned columns, unsigned rows, unsigned width, unsigned height);
+/* The window of its pty has changed; terminal: the descriptor that started brought. */
+void host_child_resize(struct host_child *child, int terminal, unsigned columns, unsigned rows,
+                       unsigned width, unsigned height);
 /* The channel is gone: no callback comes any more; if it still runs it is hung up on (SIGHUP). NULL-safe. */
 void host_child_close(struct host_child *child);
 
@@ -99,7 +110,8 @@ int host_connect(struct host *host, const char *name, unsigned port, host_fd_fn 
 typedef void host_listen_fn(void *arg, int fd, int other, unsigned port, const char *text);
 int host_listen(struct host *host, const char *name, unsigned port, host_listen_fn *fn, void *arg,
                 struct host_wait **ret_wait);
-/* A listening Unix socket of the account's, which later children find in SSH_AUTH_SOCK. */
+/* A listening Unix socket of the account's, which later children find in SSH_AUTH_SOCK; -ENOSYS where there is
+ * none. */
 int host_agent(struct host *host, host_fd_fn *fn, void *arg, struct host_wait **ret_wait);
 /* The answer is not wanted any more (the descriptor is closed when it comes). NULL-safe; not after the
  * callback. */

@@ -239,18 +239,18 @@ static void on_lost(void *arg, const char *why)
 
 /* --- the whole --- */
 
-int host_new(struct ssh_loop *loop, int fd, const struct host_events *events, void *arg,
-             struct host **ret_host)
+int host_new(struct ssh_loop *loop, const struct host_config *config, const struct host_events *events,
+             void *arg, struct host **ret_host)
 {
     struct host *host = calloc(1, sizeof *host);
     int rc;
     if (host == NULL) {
-        close(fd);
+        close(config->monitor);
         return -ENOMEM;
     }
     host->events = *events;
     host->arg = arg;
-    rc = wire_new(loop, fd, on_message, on_lost, host, &host->wire);
+    rc = wire_new(loop, config->monitor, on_message, on_lost, host, &host->wire);
     if (rc < 0) {
         free(host);
         return rc;
@@ -415,11 +415,13 @@ static unsigned short cut(unsigned value)
     return value > 0xffff ? 0xffff : (unsigned short)value;
 }
 
-void host_child_resize(int master, unsigned columns, unsigned rows, unsigned width, unsigned height)
+void host_child_resize(struct host_child *child, int terminal, unsigned columns, unsigned rows,
+                       unsigned width, unsigned height)
 {
     const struct winsize size = {
         .ws_row = cut(rows), .ws_col = cut(columns), .ws_xpixel = cut(width), .ws_ypixel = cut(height)};
-    (void)ioctl(master, TIOCSWINSZ, &size);
+    (void)child;
+    (void)ioctl(terminal, TIOCSWINSZ, &size);
 }
 
 void host_child_close(struct host_child *child)

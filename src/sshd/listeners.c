@@ -2,13 +2,11 @@
 #include "sshd/listeners.h"
 
 #include "base/addr.h"
+#include "base/io.h"
 #include "sshd/forwards.h"
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define LISTENERS_MAX 128
 #define ACCEPTS_A_TURN 16
@@ -39,9 +37,7 @@ static void listener_free(struct listener *listener)
     }
     for (int i = 0; i < 2; i++) {
         ssh_loop_unwatch(listener->doors[i].watch);
-        if (listener->doors[i].fd >= 0) {
-            close(listener->doors[i].fd);
-        }
+        io_close(listener->doors[i].fd);
     }
     listener->sshd->listener_count--;
     free(listener->host);
@@ -75,15 +71,15 @@ static void accept_all(struct listener *listener, int door)
 {
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         struct sockaddr_storage from;
-        socklen_t size = sizeof from;
-        int fd = accept4(door, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
+        int fd = -1;
+        int rc = io_accept(door, &from, &fd);
+        if (rc == 0) {
             take_connection(listener, fd, (struct sockaddr *)&from);
-        } else if (errno == EAGAIN) {
+        } else if (rc == -EAGAIN) {
             return;
-        } else if (errno != EINTR && errno != ECONNABORTED) {
+        } else if (rc != -ECONNABORTED) {
             log_limited(&listener->sshd->refusals, LOG_LEVEL_WARN,
-                        "cannot accept a connection to be forwarded: %s", strerror(errno));
+                        "cannot accept a connection to be forwarded: %s", strerror(-rc));
             pause_doors(listener);
             return;
         }

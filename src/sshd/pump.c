@@ -7,11 +7,9 @@
 #include "sshd/pump.h"
 
 #include "base/buf.h"
+#include "base/io.h"
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define READ_SIZE (128u << 10)
 #define TURN_BUDGET (512u << 10) /* bytes moved in one direction in one turn */
@@ -47,19 +45,19 @@ static unsigned char scratch[READ_SIZE];
 /* Returns how much of it is done with; 0: no room now. */
 static size_t deliver(struct pump *p, const unsigned char *data, size_t n)
 {
-    ssize_t wrote;
+    long wrote;
     if (p->in_over) {
         return n;
     }
     if (!p->writable) {
         return 0;
     }
-    wrote = p->kind == PUMP_SOCKET ? send(p->in, data, n, MSG_NOSIGNAL) : write(p->in, data, n);
-    if (wrote < 0 && errno != EAGAIN && errno != EINTR) {
+    wrote = io_write(p->in, data, n);
+    if (wrote < 0 && wrote != -EAGAIN) {
         p->in_over = true; /* it was closed by its reader: no error of the session */
         return n;
     }
-    if (wrote < (ssize_t)n) {
+    if (wrote < (long)n) {
         p->writable = false;
     }
     return wrote > 0 ? (size_t)wrote : 0;
@@ -112,11 +110,11 @@ static void in_close(struct pump *p)
         return;
     }
     if (p->kind == PUMP_SOCKET) {
-        (void)shutdown(p->in, SHUT_WR);
+        (void)io_shut(p->in);
     } else if (p->kind == PUMP_PIPES) {
         ssh_loop_unwatch(p->in_watch);
         p->in_watch = NULL;
-        close(p->in);
+        io_close(p->in);
     }
     p->in = -1;
 }
@@ -141,7 +139,7 @@ static void flow_close(struct pump *p, struct flow *flow)
     if (p->kind == PUMP_PIPES) {
         ssh_loop_unwatch(flow->watch);
         flow->watch = NULL;
-        close(flow->fd);
+        io_close(flow->fd);
     }
     flow->fd = -1;
     flow->ready = false;
@@ -162,7 +160,7 @@ static void hand_over(struct pump *p, struct flow *flow, size_t n)
 /* Returns false when there is no more for now. */
 static bool flow_read(struct pump *p, struct flow *flow, size_t room)
 {
-    ssize_t n = read(flow->fd, scratch, room < sizeof scratch ? room : sizeof scratch);
+    long n = io_read(flow->fd, scratch, room < sizeof scratch ? room : sizeof scratch);
     if (n > 0) {
         if (p->ended && flow->after < AFTER_MAX) {
             flow->after += (size_t)n;
@@ -170,8 +168,8 @@ static bool flow_read(struct pump *p, struct flow *flow, size_t room)
         hand_over(p, flow, (size_t)n);
         return true;
     }
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-        flow->ready = errno == EINTR;
+    if (n == -EAGAIN) {
+        flow->ready = false;
         return false;
     }
     /* The end; a terminal that nobody has open any more says EIO, a connection that was reset ECONNRESET. */
@@ -294,10 +292,10 @@ int pump_new(struct ssh_loop *loop, struct ssh_chan *chan, enum pump_kind kind, 
         if (p != NULL) {
             pump_free(p);
         } else {
-            close(in);
+            io_close(in);
             if (kind == PUMP_PIPES) {
-                close(out);
-                close(err);
+                io_close(out);
+                io_close(err);
             }
         }
         return rc;
@@ -318,15 +316,11 @@ void pump_free(struct pump *pump)
     ssh_loop_unwatch(pump->flows[1].watch);
     /* One descriptor is closed once, though each direction has ended by itself. */
     if (pump->kind != PUMP_PIPES) {
-        close(pump->fd);
+        io_close(pump->fd);
     } else {
-        if (pump->in >= 0) {
-            close(pump->in);
-        }
+        io_close(pump->in);
         for (int i = 0; i < 2; i++) {
-            if (pump->flows[i].fd >= 0) {
-                close(pump->flows[i].fd);
-            }
+            io_close(pump->flows[i].fd);
         }
     }
     for (int i = 0; i < 2; i++) {

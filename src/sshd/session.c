@@ -131,8 +131,8 @@ static bool take_window(struct session *session, const struct ssh_ask *ask)
     }
     take_size(session, ask);
     if (session->terminal && session->pump != NULL) {
-        host_child_resize(pump_terminal(session->pump), session->columns, session->rows, session->width,
-                          session->height);
+        host_child_resize(session->child, pump_terminal(session->pump), session->columns, session->rows,
+                          session->width, session->height);
     }
     return true;
 }
@@ -173,8 +173,8 @@ static void on_started(void *arg, int in, int out, int err)
         return;
     }
     if (session->terminal) { /* it may have changed since */
-        host_child_resize(pump_terminal(session->pump), session->columns, session->rows, session->width,
-                          session->height);
+        host_child_resize(session->child, pump_terminal(session->pump), session->columns, session->rows,
+                          session->width, session->height);
     }
     ssh_ask_accept(session->start);
     session->start = NULL;

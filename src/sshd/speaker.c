@@ -22,6 +22,7 @@ static void raise_limit(void)
 int speaker_run(const struct speaker_config *config)
 {
     const int keep[] = {config->connection, config->monitor};
+    const struct host_config host = {.monitor = config->monitor};
     struct errmsg err = {""};
     struct sshd *sshd = NULL;
     int rc;
@@ -33,8 +34,7 @@ int speaker_run(const struct speaker_config *config)
         (void)errmsg_set(&err, rc, "cannot close what is not needed: %s", strerror(-rc));
         goto out;
     }
-    rc = sshd_new(config->connection, config->monitor, config->key, config->options, config->peer, &sshd,
-                  &err);
+    rc = sshd_new(config->connection, &host, config->key, config->options, config->peer, &sshd, &err);
     if (rc < 0) {
         goto out;
     }

@@ -1,6 +1,7 @@
 /* The connection: logins, and who answers which question. */
 #include "sshd/sshd.h"
 
+#include "base/io.h"
 #include "sshd/forwards.h"
 #include "sshd/listeners.h"
 #include "sshd/session.h"
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 void sshd_wake(struct sshd *sshd, uint64_t at)
 {
@@ -180,8 +180,8 @@ static void on_turn(void *arg)
     }
 }
 
-static int set_up(struct sshd *sshd, int connection, int monitor, const struct hostkey *key,
-                  struct errmsg *err)
+static int set_up(struct sshd *sshd, int connection, const struct host_config *host,
+                  const struct hostkey *key, struct errmsg *err)
 {
     static const struct host_events host_events = {.lost = on_lost};
     static const struct ssh_server_events events = {.ask = on_ask,
@@ -202,32 +202,32 @@ static int set_up(struct sshd *sshd, int connection, int monitor, const struct h
         rc = ssh_loop_timer(sshd->loop, on_timer, sshd, &sshd->timer);
     }
     if (rc < 0) {
-        close(monitor);
+        io_close(host->monitor);
     } else {
-        rc = host_new(sshd->loop, monitor, &host_events, sshd, &sshd->host);
+        rc = host_new(sshd->loop, host, &host_events, sshd, &sshd->host);
     }
     if (rc < 0) {
-        close(connection);
+        io_close(connection);
         return errmsg_set(err, rc, "cannot start: %s", strerror(-rc));
     }
     return ssh_server_new(sshd->loop, &config, &events, sshd, &sshd->server, err);
 }
 
-int sshd_new(int connection, int monitor, const struct hostkey *key, const struct sshd_options *options,
-             const char *peer, struct sshd **ret_sshd, struct errmsg *err)
+int sshd_new(int connection, const struct host_config *host, const struct hostkey *key,
+             const struct sshd_options *options, const char *peer, struct sshd **ret_sshd, struct errmsg *err)
 {
     struct sshd *sshd = calloc(1, sizeof *sshd);
     int rc;
     if (sshd == NULL) {
-        close(connection);
-        close(monitor);
+        io_close(connection);
+        io_close(host->monitor);
         return errmsg_set(err, -ENOMEM, "out of memory");
     }
     sshd->options = options;
     sshd->peer = peer;
     sshd->wake_at = SSH_LOOP_NEVER;
     sshd->refusals = (struct log_limit){.burst = 20, .interval_ms = 10000};
-    rc = set_up(sshd, connection, monitor, key, err);
+    rc = set_up(sshd, connection, host, key, err);
     if (rc < 0) {
         sshd_free(sshd);
         return rc;

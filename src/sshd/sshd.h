@@ -31,10 +31,11 @@ struct sshd {
     struct log_limit refusals; /* of lines that a client can cause without end */
 };
 
-/* Takes connection and monitor, also when it fails. peer must outlive it. Returns 0 or a negative errno value
- * with err filled. */
-int sshd_new(int connection, int monitor, const struct hostkey *key, const struct sshd_options *options,
-             const char *peer, struct sshd **ret_sshd, struct errmsg *err);
+/* Takes connection and host->monitor, also when it fails. options, peer and what host points at must outlive it.
+ * Returns 0 or a negative errno value with err filled. */
+int sshd_new(int connection, const struct host_config *host, const struct hostkey *key,
+             const struct sshd_options *options, const char *peer, struct sshd **ret_sshd,
+             struct errmsg *err);
 /* Serves to the end. Returns 0 or the negative errno value of a poll that failed. */
 int sshd_run(struct sshd *sshd);
 void sshd_free(struct sshd *sshd); /* NULL-safe */

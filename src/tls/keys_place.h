@@ -1,4 +1,4 @@
-/* Puts a finished file under its name without ever replacing one that is there. Private to src/tls. */
+/* Puts a finished file under its name without ever replacing one that is there. For src/tls and src/ssh. */
 #ifndef MULTISSH_TLS_KEYS_PLACE_H
 #define MULTISSH_TLS_KEYS_PLACE_H
 
