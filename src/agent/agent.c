@@ -5,13 +5,11 @@
 #include "agent/join_code.h"
 #include "agent/jumps.h"
 #include "agent/netwatch.h"
-#include "agent/process.h"
 #include "agent/server.h"
 #include "agent/uplink.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,10 +157,12 @@ static void take_text(char **mine, char **theirs)
 }
 
 /* Takes over what can change while running: the options that say so in the table. */
-static void reload(struct agent *a)
+void agent_reload(struct agent *a)
 {
     struct agent_options fresh;
     struct errmsg err;
+    if (a->stopping)
+        return;
     if (agent_read_options(a, &fresh, &err) != 0) {
         log_error("the settings stay as they were: %s", err.text);
         return;
@@ -193,10 +193,12 @@ static void reload(struct agent *a)
 static void on_signal(uv_signal_t *signal_handle, int number)
 {
     struct agent *a = signal_handle->data;
-    if (number == SIGHUP)
-        reload(a);
-    else
-        agent_stop(a, "the agent was told to end");
+    for (size_t i = 0; i < PROCESS_SIGNALS; i++)
+        if (process_signals[i].number == number && process_signals[i].reload) {
+            agent_reload(a);
+            return;
+        }
+    agent_stop(a, "the agent was told to end");
 }
 
 static void on_network(void *arg)
@@ -207,17 +209,16 @@ static void on_network(void *arg)
 
 static int start_signals(struct agent *a)
 {
-    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
     int r = uv_timer_init(a->loop, &a->stop_timer);
     a->stop_timer.data = a;
     a->open = 1;
-    for (size_t i = 0; r == 0 && i < sizeof numbers / sizeof numbers[0]; i++) {
+    for (size_t i = 0; r == 0 && i < PROCESS_SIGNALS; i++) {
         r = uv_signal_init(a->loop, &a->signals[i]);
         if (r != 0)
             break;
         a->signals[i].data = a;
         a->open++;
-        r = uv_signal_start(&a->signals[i], on_signal, numbers[i]);
+        r = uv_signal_start(&a->signals[i], on_signal, process_signals[i].number);
     }
     return r;
 }

@@ -5,6 +5,7 @@
 
 #include "agent/agent_options.h"
 #include "agent/host.h"
+#include "agent/process.h"
 #include "agent/proxy.h"
 #include "base/fs.h"
 #include "base/names.h"
@@ -54,7 +55,7 @@ struct agent {
     struct jumps *jumps;
     struct server *server;
     struct netwatch *netwatch;
-    uv_signal_t signals[3];
+    uv_signal_t signals[PROCESS_SIGNALS];
     uv_timer_t stop_timer;
     unsigned open; /* of the handles above */
     bool stopping;
@@ -75,6 +76,9 @@ int agent_load_key(struct agent *a, struct errmsg *err);
 
 /* Starts everything on a->loop, which the caller then runs. The options, key, folder and lock are there. */
 int agent_start(struct agent *a, struct errmsg *err);
+/* Reads the settings again and takes over those that can change while it runs; faults in them are logged and change
+ * nothing. */
+void agent_reload(struct agent *a);
 /* Begins a clean end: says goodbye, resets the streams; the loop then runs dry. A second call ends at once.
  */
 void agent_stop(struct agent *a, const char *reason);

@@ -184,7 +184,7 @@ static void hide_code(char *target)
 {
     char *slash = strchr(target, '/');
     if (slash != NULL)
-        crypto_wipe(slash + 1, strlen(slash + 1));
+        process_hide(slash + 1);
 }
 
 static int execute(struct agent *a, const struct command_line *c, struct errmsg *err)
@@ -218,7 +218,11 @@ int main(int argc, char **argv)
     struct errmsg err = {""};
     log_init("multissh-agent");
     process_prepare();
-    int r = parse(argc, argv, &c, &err);
+    int r = process_args(&argc, &argv);
+    if (r != 0)
+        errmsg_set(&err, r, "cannot read the arguments: %s", strerror(-r));
+    else
+        r = parse(argc, argv, &c, &err);
     if (r == 0 && c.help) {
         help(stdout);
         return EXIT_SUCCESS;

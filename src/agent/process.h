@@ -1,18 +1,35 @@
-/* This process and its host, as the operating system has them. Siblings: process_posix.c, host_linux.c. */
+/* This process and its host, as the operating system has them. Siblings: process_posix.c, process_windows.c. */
 #ifndef MULTISSH_AGENT_PROCESS_H
 #define MULTISSH_AGENT_PROCESS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Prepares the process: broken pipes are errors and no signals, files are made private, and as many
- * descriptors as the system lets us have. */
+/* Prepares the process, before anything else: broken pipes are errors and no signals, files are made private, and
+ * as many descriptors as the system lets us have; on Windows no dialogue stops it, and no child gets more of it than
+ * it is given. */
 void process_prepare(void);
+
+/* The arguments in UTF-8; argv[argc] is NULL, and they may be written to. In: what main was given. Returns 0 or a
+ * negative errno value. */
+int process_args(int *argc, char ***argv);
+/* Overwrites text, the end of one of these arguments, there and where the system shows it to others. */
+void process_hide(char *text);
+
+/* The signals that the agent acts on: it reads its settings again, or else ends. */
+#define PROCESS_SIGNALS 3
+struct process_signal {
+    int number;
+    bool reload;
+};
+extern const struct process_signal process_signals[PROCESS_SIGNALS];
 
 /* Takes the lock file at path, so that one agent uses a state folder; the lock ends with the process. *ret_fd
  * is to be kept open. Returns 0, -EBUSY (another process holds it; *ret_pid is its id, or 0) or another
  * negative errno value. */
 int process_lock(const char *path, int *ret_fd, long *ret_pid);
+/* Gives it back before the end. */
+void process_unlock(int fd);
 
 /* The folder for the agent's state when none is given. Returns 0 or -ENAMETOOLONG, -ENOENT (no home). */
 int process_state_dir(char *out, size_t size);
@@ -24,7 +41,7 @@ void process_child_limits(long pid);
 /* May the account that this process runs as have a shell? Then "" is in out, else the account's name. */
 bool process_has_shell(char *out, size_t size);
 
-/* Is path a socket that this process may connect to? */
+/* Is path a socket of a service that this process may connect to? Never on Windows. */
 bool process_socket_usable(const char *path);
 
 #endif

@@ -1,6 +1,7 @@
 /* The process, on POSIX systems. */
 #include "agent/process.h"
 
+#include "base/crypto.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -30,6 +31,21 @@ void process_prepare(void)
     }
 }
 
+int process_args(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+    return 0;
+}
+
+void process_hide(char *text)
+{
+    crypto_wipe(text, strlen(text));
+}
+
+const struct process_signal process_signals[PROCESS_SIGNALS] = {
+    {SIGTERM, false}, {SIGINT, false}, {SIGHUP, true}};
+
 int process_lock(const char *path, int *ret_fd, long *ret_pid)
 {
     char text[32] = "";
@@ -54,6 +70,11 @@ int process_lock(const char *path, int *ret_fd, long *ret_pid)
     }
     *ret_fd = fd;
     return 0;
+}
+
+void process_unlock(int fd)
+{
+    close(fd);
 }
 
 int process_state_dir(char *out, size_t size)
