@@ -16,10 +16,13 @@
 struct conpty;
 
 /* The system's functions; handles are HPCONs. */
+typedef HRESULT WINAPI conpty_create_fn(COORD size, HANDLE in, HANDLE out, DWORD flags, void **ret_handle);
+typedef HRESULT WINAPI conpty_resize_fn(void *handle, COORD size);
+typedef void WINAPI conpty_close_fn(void *handle);
 struct conpty_calls {
-    HRESULT(WINAPI *create)(COORD size, HANDLE in, HANDLE out, DWORD flags, void **ret_handle);
-    HRESULT(WINAPI *resize)(void *handle, COORD size);
-    void(WINAPI *close)(void *handle);
+    conpty_create_fn *create;
+    conpty_resize_fn *resize;
+    conpty_close_fn *close;
 };
 /* From now on these are called; NULL: the system's again. For tests; before any other call of conpty_*. */
 void conpty_use(const struct conpty_calls *calls);

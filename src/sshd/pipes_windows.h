@@ -47,8 +47,8 @@ void pipes_flow_type(struct pipes_flow *flow, char byte);
 void pipes_flow_stop(struct pipes_flow *flow);
 void pipes_flow_release(struct pipes_flow *flow); /* NULL-safe; it goes on by itself */
 
-/* Standard input and output (pipes that others made) as one socket, non-blocking and the caller's. Takes in and out,
- * also when it fails. Returns 0 or a negative errno value. */
+/* Standard input and output, made by others, as one socket, non-blocking and the caller's. Takes in and out,
+ * also when it fails. Returns 0 or a negative errno value; -EINVAL: one of them is no pipe. */
 struct pipes_bridge;
 int pipes_bridge_new(HANDLE in, HANDLE out, int *ret_fd, struct pipes_bridge **ret_bridge);
 /* After the socket is closed: waits until what was written to it has gone to out, at most timeout_ms. Returns whether

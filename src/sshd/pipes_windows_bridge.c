@@ -1,0 +1,71 @@
+/* Standard input and output, which somebody else made, as one socket. */
+#include "sshd/pipes_windows.h"
+
+#include "base/io.h"
+#include <errno.h>
+#include <stdlib.h>
+
+struct pipes_bridge {
+    struct pipes_flow *in, *out;
+};
+
+static void bridge_free(struct pipes_bridge *bridge)
+{
+    if (bridge->in != NULL) {
+        pipes_flow_stop(bridge->in);
+    }
+    if (bridge->out != NULL) {
+        pipes_flow_stop(bridge->out);
+    }
+    pipes_flow_release(bridge->in);
+    pipes_flow_release(bridge->out);
+    free(bridge);
+}
+
+int pipes_bridge_new(HANDLE in, HANDLE out, int *ret_fd, struct pipes_bridge **ret_bridge)
+{
+    const bool pipes = GetFileType(in) == FILE_TYPE_PIPE && GetFileType(out) == FILE_TYPE_PIPE;
+    struct pipes_bridge *bridge = calloc(1, sizeof *bridge);
+    struct pipes_socket *socket = NULL;
+    int pair[2] = {-1, -1};
+    int rc = !pipes ? -EINVAL : bridge == NULL ? -ENOMEM : io_pair(true, pair);
+    if (rc == 0) {
+        rc = pipes_socket_new(pair[1], &socket);
+    }
+    if (rc == 0) {
+        rc = pipes_flow_out(in, socket, NULL, 0, &bridge->in);
+        in = NULL;
+    }
+    if (rc == 0) {
+        rc = pipes_flow_in(socket, out, &bridge->out);
+        out = NULL;
+    }
+    pipes_socket_release(socket);
+    if (rc < 0) {
+        io_close(pair[0]);
+        if (in != NULL) {
+            CloseHandle(in);
+        }
+        if (out != NULL) {
+            CloseHandle(out);
+        }
+        if (bridge != NULL) {
+            bridge_free(bridge);
+        }
+        return rc;
+    }
+    *ret_fd = pair[0];
+    *ret_bridge = bridge;
+    return 0;
+}
+
+bool pipes_bridge_finish(struct pipes_bridge *bridge, unsigned timeout_ms)
+{
+    bool over;
+    if (bridge == NULL) {
+        return true;
+    }
+    over = WaitForSingleObject(pipes_flow_over(bridge->out), timeout_ms) == WAIT_OBJECT_0;
+    bridge_free(bridge);
+    return over;
+}
