@@ -37,7 +37,7 @@ static struct builtin_keys *keys_new(builtin_keys_fn *fn, void *arg)
     return k;
 }
 
-static void tell(struct builtin_keys *k, const char *fault, const struct buf *text)
+static void answer(struct builtin_keys *k, const char *fault, const struct buf *text)
 {
     struct hostkeys keys = {.from = "built-in"};
     builtin_keys_fn *fn = k->fn;
@@ -63,7 +63,7 @@ static void on_printed(void *arg, const struct command_result *result)
         snprintf(fault, sizeof fault, "%s", result->words);
     else
         snprintf(fault, sizeof fault, "multissh-sshd --print-host-key ended with status %d", result->status);
-    tell(k, result->status == 0 ? NULL : fault, result->text);
+    answer(k, result->status == 0 ? NULL : fault, result->text);
     free(k);
 }
 
@@ -111,7 +111,7 @@ static void on_timer(uv_timer_t *timer)
     struct builtin_keys *k = timer->data;
     log_debug("the built-in SSH server's service does not tell its host key");
     end_service(k);
-    tell(k, NULL, &k->text);
+    answer(k, NULL, &k->text);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -129,7 +129,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n > 0 && buf_append(&k->text, buf->base, (size_t)n) == 0)
         return;
     end_service(k);
-    tell(k, NULL, &k->text);
+    answer(k, NULL, &k->text);
 }
 
 static void on_connected(uv_connect_t *req, int status)
@@ -143,7 +143,7 @@ static void on_connected(uv_connect_t *req, int status)
         return;
     log_debug("the built-in SSH server's service cannot be asked for its host key: %s", uv_strerror(status));
     end_service(k);
-    tell(k, NULL, &k->text);
+    answer(k, NULL, &k->text);
 }
 
 int builtin_keys_of_service(uv_loop_t *loop, const char *socket, builtin_keys_fn *fn, void *arg,

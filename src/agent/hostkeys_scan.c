@@ -55,8 +55,8 @@ static void on_scanned(void *arg, const struct command_result *result)
 int hostkeys_scan(uv_loop_t *loop, const struct addr_hostport *target, bool local, hostkeys_fn *fn, void *arg,
                   struct hostkeys_scan **ret_scan)
 {
-    char port[8], host[sizeof target->host], program[] = "ssh-keyscan", time_flag[] = "-T", time[] = "5",
-                                             port_flag[] = "-p";
+    char port[8], host[sizeof target->host], program[FS_PATH_MAX], time_flag[] = "-T", time[] = "5",
+                                                                   port_flag[] = "-p";
     char *args[] = {program, time_flag, time, port_flag, port, host, NULL};
     struct hostkeys_scan *s = calloc(1, sizeof *s);
     if (s == NULL)
@@ -64,6 +64,7 @@ int hostkeys_scan(uv_loop_t *loop, const struct addr_hostport *target, bool loca
     s->fn = fn;
     s->arg = arg;
     s->local = local;
+    host_ssh_keyscan(program, sizeof program);
     snprintf(port, sizeof port, "%u", target->port);
     memcpy(host, target->host, sizeof host);
     int r = command_run(loop, args, SCAN_MS, HOSTKEYS_SCAN_MAX, false, on_scanned, s, &s->command);

@@ -1,10 +1,11 @@
 /* The built-in SSH server for one jump: a connection to its service, which is told where the user comes from in
- * a line of the PROXY protocol, or a process of its own that gets one end of a socket pair as descriptor 0. */
+ * a line of the PROXY protocol, or a process of its own that gets one end of a connection as its standard input. */
 #include "agent/jump.h"
 
 #include "agent/builtin.h"
 #include "agent/process.h"
 #include "agent/server.h"
+#include "agent/spawn.h"
 #include "agent/target.h"
 #include "base/log.h"
 #include <stdio.h>
@@ -32,17 +33,12 @@ static void refuse(struct jump *j, const char *code, const char *why, const char
         jump_fail(j, code, "the machine's built-in SSH server cannot be had: %s", words);
 }
 
-static uv_pipe_t *new_pipe(struct jump *j)
+static void take_stream(struct jump *j, uv_stream_t *stream)
 {
-    uv_pipe_t *pipe = calloc(1, sizeof *pipe);
-    if (pipe == NULL)
-        return NULL;
-    (void)uv_pipe_init(j->agent->loop, pipe, 0);
-    pipe->data = j;
-    j->target.stream = (uv_stream_t *)pipe;
+    stream->data = j;
+    j->target.stream = stream;
     j->target.builtin = true;
     j->open++;
-    return pipe;
 }
 
 /* The user's address, when the hub named one. */
@@ -69,7 +65,8 @@ static void on_process_end(uv_process_t *process, int64_t status, int signal_num
     if (signal_number != 0)
         snprintf(how, sizeof how, "signal %d", signal_number);
     else
-        snprintf(how, sizeof how, "exit status %d", (int)status);
+        snprintf(how, sizeof how, status > 255 ? "exit status 0x%llX" : "exit status %lld",
+                 (long long)status);
     c->agent->children--;
     log_at(signal_number != 0 || (status != 0 && j != NULL && !j->target.ready) ? LOG_LEVEL_WARN
                                                                                 : LOG_LEVEL_DEBUG,
@@ -90,39 +87,23 @@ void jump_builtin_leave(struct jump *j)
     j->target.child = NULL;
 }
 
-static int spawn(struct jump *j, uv_pipe_t *pipe, char *program, char *state)
+static int start(struct jump *j, struct jump_child *c, char *program, char *state)
 {
     char inetd[] = "--inetd", state_flag[] = "--state", peer_flag[] = "--peer", peer[sizeof j->source + 10];
     struct addr_hostport from = {.port = j->source_port};
     char *args[] = {program, inetd, state_flag, state, NULL, NULL, NULL};
-    struct jump_child *c = calloc(1, sizeof *c);
+    uv_stream_t *stream = NULL;
     bool v6;
-    if (c == NULL)
-        return UV_ENOMEM;
     snprintf(from.host, sizeof from.host, "%s", j->source);
     addr_format(&from, 0, peer, sizeof peer);
     if (source_is_ip(j, &v6)) {
         args[4] = peer_flag;
         args[5] = peer;
     }
-    uv_stdio_container_t stdio[] = {
-        {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)pipe},
-        {.flags = UV_IGNORE},
-        {.flags = UV_INHERIT_FD, .data.fd = 2},
-    };
-    uv_process_options_t options = {.exit_cb = on_process_end,
-                                    .file = program,
-                                    .args = args,
-                                    .stdio = stdio,
-                                    .stdio_count = 3,
-                                    .flags = UV_PROCESS_DETACHED | UV_PROCESS_WINDOWS_HIDE};
-    c->agent = j->agent;
-    c->process.data = c;
-    int r = uv_spawn(j->agent->loop, &c->process, &options);
-    if (r != 0) {
-        uv_close((uv_handle_t *)&c->process, on_child_closed);
+    int r = spawn_connected(j->agent->loop, &c->process, on_process_end, args, &stream);
+    if (r != 0)
         return r;
-    }
+    take_stream(j, stream);
     uv_unref((uv_handle_t *)&c->process); /* the agent's end waits for no session */
     c->pid = uv_process_get_pid(&c->process);
     process_child_limits(c->pid);
@@ -133,10 +114,24 @@ static int spawn(struct jump *j, uv_pipe_t *pipe, char *program, char *state)
     return 0;
 }
 
+static int start_child(struct jump *j, char *program, char *state)
+{
+    struct jump_child *c = calloc(1, sizeof *c);
+    if (c == NULL)
+        return UV_ENOMEM;
+    c->agent = j->agent;
+    c->process.data = c;
+    int r = start(j, c, program, state);
+    if (r != 0 && uv_handle_get_type((uv_handle_t *)&c->process) == UV_PROCESS)
+        uv_close((uv_handle_t *)&c->process, on_child_closed);
+    else if (r != 0)
+        free(c);
+    return r;
+}
+
 static void start_program(struct jump *j, const char *why)
 {
     char program[FS_PATH_MAX], state[FS_PATH_MAX], words[BUILTIN_WORDS_MAX];
-    uv_pipe_t *pipe = NULL;
     if (j->agent->children >= j->agent->opt.sessions_max + ENDING_MAX) {
         refuse(j, "busy", why, "too many of its processes run (sessions-max)");
         return;
@@ -147,9 +142,7 @@ static void start_program(struct jump *j, const char *why)
     }
     int r = builtin_program(server_builtin(j->agent->server), program, state);
     if (r == 0)
-        r = (pipe = new_pipe(j)) != NULL ? 0 : UV_ENOMEM;
-    if (r == 0)
-        r = spawn(j, pipe, program, state);
+        r = start_child(j, program, state);
     if (r == 0)
         jump_target_opened(j);
     else
@@ -195,11 +188,13 @@ void jump_builtin_open(struct jump *j, const char *why)
         start_program(j, why);
         return;
     }
-    uv_pipe_t *pipe = new_pipe(j);
+    uv_pipe_t *pipe = calloc(1, sizeof *pipe);
     if (pipe == NULL) {
         refuse(j, "busy", why, "the machine's agent is out of memory");
         return;
     }
+    (void)uv_pipe_init(j->agent->loop, pipe, 0);
+    take_stream(j, (uv_stream_t *)pipe);
     j->target.connect.data = j;
     uv_pipe_connect(&j->target.connect, pipe, socket, on_connected);
 }

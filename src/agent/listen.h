@@ -1,5 +1,5 @@
 /* Is somebody listening on a local port? Asked of the operating system, not by connecting: each connection
- * costs an sshd a process and two lines in its log. Siblings: listen_linux.c (and listen_windows.c). */
+ * costs an sshd a process and two lines in its log. listen.c, and the siblings listen_linux.c and listen_windows.c. */
 #ifndef MULTISSH_AGENT_LISTEN_H
 #define MULTISSH_AGENT_LISTEN_H
 
@@ -16,7 +16,7 @@ bool listen_is_local(const struct sockaddr *sa);
  * value (it cannot be known). */
 int listen_check(const struct sockaddr *sa);
 
-/* The parser behind it, for one table in the form of /proc/net/tcp or tcp6 (v6), given in pieces that end
+/* Linux alone. The parser behind it, for one table in the form of /proc/net/tcp or tcp6 (v6), given in pieces that end
  * anywhere. addr: 4 or 16 bytes in network order. Zero-initialise but for what is public. */
 struct listen_scan {
     uint8_t addr[16];

@@ -1,5 +1,5 @@
 /* Tells when the network may have come back or changed: an address or a route came or went. Siblings:
- * netwatch_linux.c (and netwatch_windows.c). */
+ * netwatch_linux.c, netwatch_windows.c. */
 #ifndef MULTISSH_AGENT_NETWATCH_H
 #define MULTISSH_AGENT_NETWATCH_H
 

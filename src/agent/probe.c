@@ -61,7 +61,7 @@ const struct hostkeys *probe_hostkeys(const struct probe *p)
     return &p->keys;
 }
 
-static void tell(struct probe *p)
+static void announce(struct probe *p)
 {
     p->ready = true;
     p->untold = false;
@@ -80,7 +80,7 @@ static void on_keys(void *arg, struct hostkeys *keys)
     if (!same)
         log_info("host keys of the SSH server: %u (from %s)", keys->n, keys->from);
     if (!same || !p->ready || p->untold)
-        tell(p);
+        announce(p);
 }
 
 static void read_keys(struct probe *p)
@@ -122,7 +122,7 @@ static void found(struct probe *p, const char *state, const char *words)
         read_keys(p);
     p->untold = changed && strcmp(state, "ok") == 0 && p->scan != NULL;
     if (changed && !p->untold)
-        tell(p);
+        announce(p);
 }
 
 static void on_deadline(uv_timer_t *timer)

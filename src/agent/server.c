@@ -79,7 +79,7 @@ const struct hostkeys *server_hostkeys(const struct server *s)
     return s->builtin_chosen ? builtin_hostkeys(s->builtin) : probe_hostkeys(s->probe);
 }
 
-static void tell(struct server *s)
+static void announce(struct server *s)
 {
     bool first = !s->ready;
     s->ready = true;
@@ -105,7 +105,7 @@ static void settle(struct server *s)
 {
     choose(s);
     if (!wants_builtin(s) || builtin_known(s->builtin))
-        tell(s);
+        announce(s);
 }
 
 static void on_probe(void *arg)

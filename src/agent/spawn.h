@@ -1,0 +1,14 @@
+/* Starts a program that gets a connection with this process as its standard input, to read and to write; its standard
+ * output leads nowhere, its standard error is this process'. Siblings: spawn_posix.c, spawn_windows.c. */
+#ifndef MULTISSH_AGENT_SPAWN_H
+#define MULTISSH_AGENT_SPAWN_H
+
+#include <uv.h>
+
+/* args[0] is the program, args ends with NULL. process: the caller's, zeroed; exit_cb is called as after uv_spawn.
+ * Returns 0, and *ret_stream is this end (heap: uv_close it, and free it in the close callback), or libuv's negative
+ * code: then process is a handle to be closed when it has a type, and else nothing. */
+int spawn_connected(uv_loop_t *loop, uv_process_t *process, uv_exit_cb exit_cb, char **args,
+                    uv_stream_t **ret_stream);
+
+#endif
