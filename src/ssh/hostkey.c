@@ -4,6 +4,7 @@
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "ssh/ssh_internal.h"
+#include "ssh/ssh_os.h"
 #include "tls/keys_place.h"
 #include <errno.h>
 #include <stdio.h>
@@ -84,6 +85,10 @@ int hostkey_make(const char *path, const char *comment, struct errmsg *err)
     ssh_key key = NULL;
     char *text = NULL;
     int rc;
+    rc = ssh_os_init();
+    if (rc < 0) {
+        return errmsg_set(err, rc, "cannot ready the SSH library");
+    }
     if (is_there(path)) {
         return errmsg_set(err, -EEXIST, "%s is there already and is left as it is", path);
     }
@@ -131,7 +136,11 @@ out:
 int hostkey_load(const char *path, struct hostkey **ret_key, struct errmsg *err)
 {
     struct hostkey *key;
-    int rc = fs_check_private(path);
+    int rc = ssh_os_init();
+    if (rc < 0) {
+        return errmsg_set(err, rc, "cannot ready the SSH library");
+    }
+    rc = fs_check_private(path);
     if (rc == -EPERM) {
         return errmsg_set(err, rc, "%s can be read by others: chmod 600 it, or make a new key", path);
     }

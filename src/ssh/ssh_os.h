@@ -1,11 +1,13 @@
-/* What the SSH server asks of the operating system beside poll. ssh_os_linux.c; other systems in sibling
- * files. */
+/* What the SSH server asks of the operating system beside poll. Siblings: ssh_os_linux.c, ssh_os_windows.c. */
 #ifndef MULTISSH_SSH_SSH_OS_H
 #define MULTISSH_SSH_SSH_OS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Readies the SSH library, before anything else of it is used; may be called often. Returns 0 or a negative errno
+ * value. */
+int ssh_os_init(void);
 /* Close-on-exec duplicate, set non-blocking together with fd. Returns the descriptor or a negative errno
  * value. */
 int ssh_os_dup(int fd);

@@ -1,4 +1,5 @@
-/* The options of multissh-sshd: the table is in sshd_options.c, this is where the values live. */
+/* The options of multissh-sshd: where the values live. What a system's table (sshd_options_posix.c,
+ * sshd_options_windows.c) does not have stays zero. */
 #ifndef MULTISSH_SSHD_SSHD_OPTIONS_H
 #define MULTISSH_SSHD_SSHD_OPTIONS_H
 
@@ -16,6 +17,7 @@ struct sshd_options {
     char *allow_users;  /* patterns; NULL: all */
     char *allow_groups; /* names; NULL: all */
     unsigned pam;
+    char *shell; /* Windows: cmd, powershell, pwsh, bash or a path; NULL: cmd */
     char *pam_service; /* NULL: multissh-sshd, else sshd, else other, the first that is there */
     bool pty, sftp, local_forwarding, remote_forwarding, agent_forwarding, gateway_ports, user_rc;
     char *accept_env; /* patterns */
