@@ -10,6 +10,7 @@ from conftest import need
 from kit.net import two_homes
 from kit.parts import ME, Agent, Hub, Sshd, User
 from kit.wait import free_port, listening, wait_for
+from kit.wire import Tap
 
 
 def test_back_after_a_restart_of_the_hub(web01, alice, hub):
@@ -74,50 +75,6 @@ def test_streams(bench, hub, alice, sshd, streams):
     firsts = [first[:1] for first in seen.firsts]
     assert firsts[0] == b"\x16", "the control connection is TLS"
     assert set(firsts[1:]) == ({b"M"} if streams == "plain" else {b"\x16"}), seen.firsts
-
-
-class Tap:
-    """A relay on the way to the hub that notes what each connection begins with; and, as a firewall that lets only TLS through, drops the others."""
-
-    def __init__(self, bench, hub, only_tls=False):
-        self.hub, self.only_tls, self.firsts = hub, only_tls, []
-        self.listener = socket.create_server(("127.0.0.1", free_port()))
-        self.port = self.listener.getsockname()[1]
-        bench.closers.append(self.listener.close)
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._one, args=(client,), daemon=True).start()
-
-    def _one(self, client):
-        first = client.recv(65536)
-        self.firsts.append(first)
-        if self.only_tls and first[:1] != b"\x16":
-            client.recv(1)  # until it goes: swallowed, as such a firewall does
-            client.close()
-            return
-        server = socket.create_connection((self.hub.address, self.hub.port))
-        server.sendall(first)
-        threading.Thread(target=self._pump, args=(server, client), daemon=True).start()
-        self._pump(client, server)
-
-    @staticmethod
-    def _pump(a, b):
-        try:
-            while data := a.recv(65536):
-                b.sendall(data)
-        except OSError:
-            pass
-        for sock in (a, b):
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
 """A person at a terminal: a program on a real pty, what it shows awaited, keys pressed, the window resized."""
+import codecs
 import contextlib
 import fcntl
 import os
@@ -21,6 +22,7 @@ class Terminal:
         finally:
             os.close(slave)
         self.shown = ""  # all of it
+        self._text = codecs.getincrementaldecoder("utf-8")(errors="replace")  # a read may end within a character
         self.at = 0  # what was expected already
         self.ended = False
         bench.closers.append(self.close)
@@ -45,7 +47,7 @@ class Terminal:
             data = b""
         if not data:
             self.ended = True
-        self.shown += data.decode(errors="replace")
+        self.shown += self._text.decode(data, final=self.ended)
 
     def expect(self, pattern, timeout=15.0):
         """Waits until what is shown after what was expected last matches; returns the match."""

@@ -270,3 +270,47 @@ class Spoiler:
                 sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+
+class Tap:
+    """A relay on the way to the hub that notes what each connection begins with; and, as a firewall that lets only TLS through, drops the others."""
+
+    def __init__(self, bench, hub, only_tls=False):
+        self.hub, self.only_tls, self.firsts = hub, only_tls, []
+        self.listener = socket.create_server(("127.0.0.1", free_port()))
+        self.port = self.listener.getsockname()[1]
+        bench.closers.append(self.listener.close)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._one, args=(client,), daemon=True).start()
+
+    def _one(self, client):
+        first = client.recv(65536)
+        self.firsts.append(first)
+        if self.only_tls and first[:1] != b"\x16":
+            client.recv(1)  # until it goes: swallowed, as such a firewall does
+            client.close()
+            return
+        server = socket.create_connection((self.hub.address, self.hub.port))
+        server.sendall(first)
+        threading.Thread(target=self._pump, args=(server, client), daemon=True).start()
+        self._pump(client, server)
+
+    @staticmethod
+    def _pump(a, b):
+        try:
+            while data := a.recv(65536):
+                b.sendall(data)
+        except OSError:
+            pass
+        for sock in (a, b):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
