@@ -16,27 +16,33 @@
 int fs_read(const char *path, struct buf *out);
 
 /* Replaces path by data at once: a temporary file beside it, fsync, rename, fsync of the folder; a reader or
- * a power cut at any byte sees the old file or the new one. mode as in chmod (ignored on Windows, where the
- * folder's ACL holds). */
+ * a power cut at any byte sees the old file or the new one. mode as in chmod; on Windows one without
+ * rights for group and others means as in fs_mkdir_private, and any other what the folder passes on. */
 int fs_write_atomic(const char *path, const void *data, size_t n, unsigned mode);
 
 /* Makes what happened to names in path's folder (a rename, a link) survive a power cut. Returns 0 or a
  * negative errno value. */
 int fs_sync_folder_of(const char *path);
 
-/* Makes the folder and its parents; the last one with mode 0700. An existing one is accepted when it is a
- * folder. Returns 0 or a negative errno value. */
+/* Makes the folder and its parents; the last one with mode 0700: on Windows for this user, SYSTEM and the
+ * Administrators alone, whatever stands above. An existing one is accepted when it is a folder. Returns 0 or a negative
+ * errno value. */
 int fs_mkdir_private(const char *path);
 
-/* Is path a file or folder that group or others may not read or write, owned by this user (or root)? Returns
- * 0, -EPERM (it is open to others) or another negative errno value. On Windows always 0. */
+/* Is path a file or folder that group or others may not read or write, owned by this user (or root)? On Windows: owned
+ * by this user, SYSTEM or the Administrators, and its access control list gives nobody else a right to read or change
+ * it. Returns 0, -EPERM (it is open to others) or another negative errno value. */
 int fs_check_private(const char *path);
 
-/* dir + "/" + name into out. Returns 0 or -ENAMETOOLONG. */
+/* Does the path begin at a root? On Windows: a drive's or a share of another machine. */
+bool fs_absolute(const char *path);
+
+/* dir + "/" + name into out ("\" on Windows). Returns 0 or -ENAMETOOLONG. */
 int fs_join(char *out, size_t size, const char *dir, const char *name);
 
 /* The path of another multiSSH program: beside this one, else in the installation's folder for such programs,
- * else its bare name. Returns 0 or -ENAMETOOLONG. */
+ * else its bare name. On Windows always beside this one, whether it is there or not: a bare name would be looked for in
+ * folders of others. Returns 0 or -ENAMETOOLONG. */
 int fs_sibling_program(const char *name, char *out, size_t size);
 
 #endif

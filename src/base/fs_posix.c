@@ -169,6 +169,11 @@ int fs_check_private(const char *path)
     return 0;
 }
 
+bool fs_absolute(const char *path)
+{
+    return path[0] == '/';
+}
+
 int fs_join(char *out, size_t size, const char *dir, const char *name)
 {
     size_t n = strlen(dir);

@@ -7,6 +7,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Before anything is done with sockets; once more does no harm. Returns 0 or a negative errno value. */
+int io_start(void);
+
 /* Return the number of bytes (read: 0 is the end), or a negative errno value; -EAGAIN: it would have to wait. An
  * interrupted call is repeated inside. */
 long io_read(int fd, void *data, size_t n);
@@ -20,11 +23,13 @@ int io_shut(int fd);
 int io_accept(int fd, struct sockaddr_storage *ret_from, int *ret_fd);
 
 /* As poll(2); an entry whose fd is negative is left out. timeout_ms -1: for ever. Returns how many are ready, 0
- * after the time or when it was interrupted, or a negative errno value. */
+ * after the time or when it was interrupted, or a negative errno value. On Windows an entry that waits for nothing, or
+ * for POLLOUT alone, hears within a second that its connection was reset. */
 int io_poll(struct pollfd *fds, size_t n, int timeout_ms);
 
 /* Two stream sockets that are each other's ends, not inherited; the first is non-blocking, the second is when
- * blocking is false. On Windows they are TCP connections of this process with itself. Returns 0 or a negative errno
+ * blocking is false. On Windows they are TCP connections of this process with itself: an end that is closed before all
+ * is read of what came to it resets the other, which may then lose what it has not read. Returns 0 or a negative errno
  * value. */
 int io_pair(bool blocking, int ret_fds[2]);
 

@@ -15,7 +15,8 @@ int win_utf8(const wchar_t *wide, char **ret_text);
 int win_utf8_into(const wchar_t *wide, char *out, size_t size);
 
 /* A path for the W functions: absolute, with backslashes and without dots, and in the \\?\ form when it is longer
- * than MAX_PATH allows; devices (NUL, CON, \\.\...) are refused with -EINVAL. The caller's to free. */
+ * than MAX_PATH allows; devices (NUL, CON, \\.\...) are refused with -EINVAL. The caller's to free. Returns 0, -EINVAL,
+ * -ENOENT (an empty path), -EILSEQ, -ENAMETOOLONG or -ENOMEM. */
 int win_path(const char *path, wchar_t **ret_wide);
 
 /* An error of GetLastError (or WSAGetLastError, which shares its numbers) as a negative errno value; -EIO when there
@@ -27,7 +28,8 @@ void win_words(DWORD error, char *out, size_t size);
 /* A variable of the environment, the caller's to free. NULL: not set, or out of memory. */
 char *win_env(const char *name);
 
-/* The process' arguments in UTF-8; argv is the caller's for the process' life. Returns 0 or a negative errno value. */
+/* The process' arguments in UTF-8; argv is the caller's for the process' life. Called first: it does io_start. Returns
+ * 0 or a negative errno value. */
 int win_args(int *ret_argc, char ***ret_argv);
 
 #endif

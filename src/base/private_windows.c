@@ -1,0 +1,145 @@
+/* What only its user, the system and its administrators may read or write. */
+#include "base/private_windows.h"
+
+#include <aclapi.h>
+#include <errno.h>
+#include <sddl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SDDL_CHARS 256
+/* To read it, to change it, to give away either. */
+#define RIGHTS_TO_KEEP                                                                                       \
+    (FILE_READ_DATA | FILE_WRITE_DATA | FILE_APPEND_DATA | FILE_DELETE_CHILD | DELETE | WRITE_DAC |          \
+     WRITE_OWNER)
+
+/* The caller frees it. */
+static int own_user(TOKEN_USER **ret_user)
+{
+    HANDLE token = NULL;
+    TOKEN_USER *user = NULL;
+    DWORD n = 0;
+    int r = 0;
+    if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token))
+        return win_errno(GetLastError());
+    (void)GetTokenInformation(token, TokenUser, NULL, 0, &n);
+    user = malloc(n);
+    if (user == NULL)
+        r = -ENOMEM;
+    else if (!GetTokenInformation(token, TokenUser, user, n, &n))
+        r = win_errno(GetLastError());
+    CloseHandle(token);
+    if (r != 0) {
+        free(user);
+        return r;
+    }
+    *ret_user = user;
+    return 0;
+}
+
+int private_init(struct private_rights *rights)
+{
+    wchar_t sddl[SDDL_CHARS], *sid = NULL;
+    TOKEN_USER *user = NULL;
+    int r = own_user(&user);
+    if (r != 0)
+        return r;
+    *rights = (struct private_rights){.attributes = {.nLength = sizeof rights->attributes}};
+    if (!ConvertSidToStringSidW(user->User.Sid, &sid)) {
+        r = win_errno(GetLastError());
+        goto out;
+    }
+    bool more = !IsWellKnownSid(user->User.Sid, WinLocalSystemSid);
+    int n = _snwprintf(sddl, SDDL_CHARS, L"D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)%ls%ls%ls",
+                       more ? L"(A;OICI;FA;;;" : L"", more ? sid : L"", more ? L")" : L"");
+    if (n <= 0 || n >= SDDL_CHARS)
+        r = -ENAMETOOLONG;
+    else if (!ConvertStringSecurityDescriptorToSecurityDescriptorW(sddl, SDDL_REVISION_1, &rights->descriptor,
+                                                                   NULL))
+        r = win_errno(GetLastError());
+    rights->attributes.lpSecurityDescriptor = rights->descriptor;
+out:
+    LocalFree(sid);
+    free(user);
+    return r;
+}
+
+void private_release(struct private_rights *rights)
+{
+    LocalFree(rights->descriptor);
+    rights->descriptor = NULL;
+    rights->attributes.lpSecurityDescriptor = NULL;
+}
+
+static bool trusted(PSID sid, PSID own)
+{
+    /* OWNER RIGHTS are those of the owner, who is judged as such. */
+    return EqualSid(sid, own) || IsWellKnownSid(sid, WinLocalSystemSid) ||
+           IsWellKnownSid(sid, WinBuiltinAdministratorsSid) || IsWellKnownSid(sid, WinCreatorOwnerRightsSid);
+}
+
+/* Who is given rights by an entry, and which. Every kind that gives any begins in one of two ways; a condition is taken
+ * as if it held. */
+static PSID given(const ACE_HEADER *ace, DWORD *ret_mask)
+{
+    static GENERIC_MAPPING map = {FILE_GENERIC_READ, FILE_GENERIC_WRITE, FILE_GENERIC_EXECUTE,
+                                  FILE_ALL_ACCESS};
+    const ACCESS_ALLOWED_ACE *plain = (const void *)ace;
+    const ACCESS_ALLOWED_OBJECT_ACE *object = (const void *)ace;
+    PSID sid = NULL;
+    if ((ace->AceFlags & INHERIT_ONLY_ACE) != 0)
+        return NULL;
+    switch (ace->AceType) {
+    case ACCESS_ALLOWED_ACE_TYPE:
+    case ACCESS_ALLOWED_CALLBACK_ACE_TYPE:
+        sid = (PSID)(uintptr_t)&plain->SidStart;
+        break;
+    case ACCESS_ALLOWED_OBJECT_ACE_TYPE:
+    case ACCESS_ALLOWED_CALLBACK_OBJECT_ACE_TYPE:
+        sid = (PSID)((uintptr_t)&object->ObjectType +
+                     ((object->Flags & ACE_OBJECT_TYPE_PRESENT) != 0 ? sizeof(GUID) : 0) +
+                     ((object->Flags & ACE_INHERITED_OBJECT_TYPE_PRESENT) != 0 ? sizeof(GUID) : 0));
+        break;
+    default:
+        return NULL;
+    }
+    *ret_mask = plain->Mask;
+    MapGenericMask(ret_mask, &map);
+    return sid;
+}
+
+static int judge_acl(PACL acl, PSID own)
+{
+    for (DWORD i = 0; i < acl->AceCount; i++) {
+        void *ace = NULL;
+        DWORD mask = 0;
+        if (!GetAce(acl, i, &ace))
+            return -EINVAL;
+        PSID sid = given(ace, &mask);
+        if (sid != NULL && (mask & RIGHTS_TO_KEEP) != 0 && !trusted(sid, own))
+            return -EPERM;
+    }
+    return 0;
+}
+
+int private_judge(PSECURITY_DESCRIPTOR descriptor)
+{
+    TOKEN_USER *user = NULL;
+    PSID owner = NULL;
+    PACL acl = NULL;
+    BOOL present = FALSE, defaulted;
+    int r = own_user(&user);
+    if (r != 0)
+        return r;
+    if (!GetSecurityDescriptorOwner(descriptor, &owner, &defaulted) ||
+        !GetSecurityDescriptorDacl(descriptor, &present, &acl, &defaulted))
+        r = -EINVAL;
+    else if (owner == NULL || !trusted(owner, user->User.Sid) || !present ||
+             acl == NULL) /* no list: all to everybody */
+        r = -EPERM;
+    else
+        r = judge_acl(acl, user->User.Sid);
+    free(user);
+    return r;
+}

@@ -1,0 +1,22 @@
+/* What only its user, the system and its administrators may read or write: as mode 0700 and 0600 elsewhere. Windows
+ * alone. */
+#ifndef MULTISSH_BASE_PRIVATE_WINDOWS_H
+#define MULTISSH_BASE_PRIVATE_WINDOWS_H
+
+#include "base/win.h"
+
+struct private_rights {
+    SECURITY_ATTRIBUTES attributes; /* for CreateFileW and CreateDirectoryW; not inherited */
+    PSECURITY_DESCRIPTOR descriptor;
+};
+
+/* Rights for this process' user, SYSTEM and the Administrators alone, that nothing above adds to, and that what is made
+ * in such a folder has too. Returns 0 or a negative errno value; then nothing is to be released. */
+int private_init(struct private_rights *rights);
+void private_release(struct private_rights *rights);
+
+/* Does it belong to one of them, and is nobody else allowed to read or change it? Returns 0, -EPERM, or -EINVAL when
+ * the descriptor cannot be read. */
+int private_judge(PSECURITY_DESCRIPTOR descriptor);
+
+#endif
