@@ -67,7 +67,7 @@ static bool is_fault(int r)
     static const int asked_for[] = {ENOENT,    ENOTDIR,      EACCES, EPERM,   EEXIST,    ENOTEMPTY, EINVAL,
                                     ELOOP,     ENAMETOOLONG, EISDIR, EXDEV,   EBADF,     EROFS,     ENOSYS,
                                     EMLINK,    ESPIPE,       EFBIG,  EBUSY,   ETXTBSY,   EAGAIN,    ENXIO,
-                                    EOVERFLOW, EFAULT,       ENOTTY, ENOTSUP, EOPNOTSUPP};
+                                    EOVERFLOW, EFAULT,       ENOTTY, ENOTSUP, EOPNOTSUPP, EILSEQ};
     for (size_t i = 0; i < sizeof asked_for / sizeof asked_for[0]; i++)
         if (-r == asked_for[i])
             return false;
@@ -76,11 +76,13 @@ static bool is_fault(int r)
 
 int sftp_tell(struct sftp *s, const char *what, const char *path, int r)
 {
+    if (r < 0)
+        s->why = s->config.fs->words == NULL ? NULL : s->config.fs->words(s->config.fs_arg);
+    const char *why = r >= 0 ? "" : s->why != NULL ? s->why : strerror(-r);
     if (r < 0 && is_fault(r))
-        log_limited(&s->faults, LOG_LEVEL_WARN, "SFTP of %s: %s \"%s\": %s", s->config.who, what, path,
-                    strerror(-r));
+        log_limited(&s->faults, LOG_LEVEL_WARN, "SFTP of %s: %s \"%s\": %s", s->config.who, what, path, why);
     else
-        log_debug("%s \"%s\"%s%s", what, path, r < 0 ? ": " : "", r < 0 ? strerror(-r) : "");
+        log_debug("%s \"%s\"%s%s", what, path, r < 0 ? ": " : "", why);
     return r;
 }
 
@@ -236,6 +238,7 @@ static int packet(struct sftp *s, struct sftp_packet *p)
                  p->bad ? "a packet without a number" : "a request before its version");
         return -EPROTO;
     }
+    s->why = NULL;
     r = work(s, type, id, p);
     if (r == SFTP_DONE)
         sftp_refuse(s, id, SFTP_OK, "Success");
@@ -243,7 +246,7 @@ static int packet(struct sftp *s, struct sftp_packet *p)
         sftp_refuse(s, id, SFTP_BAD_MESSAGE, "Bad message");
     else if (r < 0) {
         enum sftp_status status = status_of(r, &message);
-        sftp_refuse(s, id, status, message);
+        sftp_refuse(s, id, status, s->why != NULL ? s->why : message);
     }
     return 0;
 }

@@ -3,7 +3,8 @@
  *
  * Every call does its work before it returns and is made with the rights of the process: who may do what is
  * decided by the system, not here. Paths are NUL-terminated bytes in any encoding, shorter than
- * SFTP_FS_PATH_MAX, separated by '/'; a relative one begins at the process' working folder. Calls return 0
+ * SFTP_FS_PATH_MAX, separated by '/'; a relative one begins at the process' working folder. "/C:/…" are
+ * the drives of a Windows machine, and "/" is their list. Calls return 0
  * (or what is said) or a negative errno value; an interrupted system call is repeated inside. */
 #ifndef MULTISSH_SSHD_SFTP_FS_H
 #define MULTISSH_SSHD_SFTP_FS_H
@@ -22,6 +23,14 @@ enum {
     SFTP_FS_OWNER = 0x2,
     SFTP_FS_MODE = 0x4,
     SFTP_FS_TIMES = 0x8,
+};
+
+/* Types in a mode; POSIX's numbers. */
+enum {
+    SFTP_FS_TYPE = 0170000, /* its bits */
+    SFTP_FS_FOLDER = 0040000,
+    SFTP_FS_REGULAR = 0100000,
+    SFTP_FS_LINK = 0120000,
 };
 
 struct sftp_fs_attrs {
@@ -102,6 +111,10 @@ struct sftp_fs {
     /* The account's (or group's) name, or "" when the number has none. Valid until the next call. */
     const char *(*user_name)(void *arg, uint32_t uid);
     const char *(*group_name)(void *arg, uint32_t gid);
+
+    /* Why the call that failed just now did, for the client and the log, where its error number does not tell
+     * it well; NULL: it does. Valid until the next call, and told once. The member may be NULL. */
+    const char *(*words)(void *arg);
 };
 
 /* The machine's own files, and what these calls keep between them. Returns 0 or -ENOMEM. */

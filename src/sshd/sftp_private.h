@@ -18,6 +18,7 @@ struct sftp {
     struct sftp_handles handles;
     struct sftp_fs_entry entry; /* too large for the stack */
     struct log_limit faults;
+    const char *why; /* the request being worked on failed, by struct sftp_fs' words; NULL: it has none */
     uint64_t files_read, bytes_read, files_written, bytes_written;
 };
 
@@ -60,7 +61,8 @@ struct sftp_handle *sftp_handle_of(struct sftp *s, struct sftp_packet *p);
 int sftp_close(struct sftp *s, struct sftp_handle *handle);
 /* Is everything of the request there? SFTP_DONE, SFTP_MALFORMED or -ENAMETOOLONG. */
 int sftp_complete(const struct sftp_packet *p);
-/* Logs what was tried, and passes r on. */
+/* Logs what a call of struct sftp_fs tried, keeps why it failed for the answer, and passes r on. To be called before
+ * the next one. */
 int sftp_tell(struct sftp *s, const char *what, const char *path, int r);
 
 #endif
