@@ -168,8 +168,8 @@ void agent_reload(struct agent *a)
         return;
     }
     bool target = strcmp(a->opt.ssh, fresh.ssh) != 0;
-    bool server =
-        target || a->opt.ssh_mode != fresh.ssh_mode || strcmp(a->opt.sshd_socket, fresh.sshd_socket) != 0;
+    bool server = target || a->opt.ssh_mode != fresh.ssh_mode ||
+                  (fresh.sshd_socket != NULL && strcmp(a->opt.sshd_socket, fresh.sshd_socket) != 0);
     take_text(&a->opt.ssh, &fresh.ssh);
     take_text(&a->opt.sshd_socket, &fresh.sshd_socket);
     a->opt.ssh_mode = fresh.ssh_mode;

@@ -1,6 +1,7 @@
 /* The table of the agent's options. */
 #include "agent/agent_options.h"
 
+#include "agent/agent_options_os.h"
 #include "agent/join_code.h"
 #include "agent/proxy.h"
 #include "base/names.h"
@@ -12,7 +13,6 @@
 
 #define LABEL_NAME_MAX 32
 #define LABEL_VALUE_MAX 64
-#define SOCKET_MAX 98 /* so that its neighbour's path, too, is one of a Unix socket */
 #define AT(field) offsetof(struct agent_options, field)
 
 const struct option agent_options_table[] = {
@@ -32,10 +32,7 @@ const struct option agent_options_table[] = {
      "own "
      "when it is there and else the built-in one",
      true},
-    {"sshd-socket", OPTION_STRING, AT(sshd_socket), 0, SOCKET_MAX, "/run/multissh-sshd/socket", NULL, NULL,
-     "The socket of the built-in server's service; where it is not, or with none, the built-in server is "
-     "started by the agent, as its own user",
-     true},
+    AGENT_OPTIONS_SOCKET_ROW
     {"streams", OPTION_ENUM, AT(streams), 0, 0, "auto", NULL, "auto|plain|tls",
      "How sessions, which are encrypted themselves, go to the hub: plain, in TLS, or in TLS where a firewall "
      "lets nothing else through",
@@ -43,9 +40,7 @@ const struct option agent_options_table[] = {
     {"trust", OPTION_ENUM, AT(trust), 0, 0, "pin", NULL, "pin|system",
      "Which hub is believed: the one whose key is pinned, or one with a certificate that this system accepts",
      false},
-    {"proxy", OPTION_STRING, AT(proxy), 0, 700, "none", NULL, NULL,
-     "The HTTP proxy on the way to the hub: http://[USER:PASSWORD@]HOST:PORT, env (as the environment says) "
-     "or none",
+    {"proxy", OPTION_STRING, AT(proxy), 0, 700, AGENT_OPTIONS_PROXY, NULL, NULL, AGENT_OPTIONS_PROXY_HELP,
      true},
     {"patience", OPTION_DURATION, AT(patience_ms), 1000, 24 * 3600 * 1000, "1h", NULL, NULL,
      "How long at most a session waits for a lost connection to come back; the hub may ask for less", true},
@@ -154,7 +149,7 @@ int agent_options_check(const struct agent_options *o, struct errmsg *err)
         !names_host_ok(hp.host) || hp.port == 0)
         return errmsg_set(err, -EINVAL, "ssh: '%s' is not the address of a server: write ADDR:PORT",
                           o->ssh != NULL ? o->ssh : "");
-    if (strcmp(o->sshd_socket, "none") != 0 && o->sshd_socket[0] != '/')
+    if (o->sshd_socket != NULL && strcmp(o->sshd_socket, "none") != 0 && o->sshd_socket[0] != '/')
         return errmsg_set(err, -EINVAL,
                           "sshd-socket: '%s' is not a path that begins with /: write one, or none",
                           o->sshd_socket);

@@ -20,7 +20,7 @@ struct agent_options {
     char *name;
     char *ssh;
     unsigned ssh_mode;
-    char *sshd_socket; /* a path, or "none" */
+    char *sshd_socket; /* a path, or "none"; NULL where there is no such option */
     unsigned streams;
     unsigned trust;
     char *proxy;

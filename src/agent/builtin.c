@@ -52,7 +52,7 @@ const struct hostkeys *builtin_hostkeys(const struct builtin *b)
 const char *builtin_socket(const struct builtin *b)
 {
     const char *path = b->agent->opt.sshd_socket;
-    return path[0] == '/' && process_socket_usable(path) ? path : NULL;
+    return path != NULL && path[0] == '/' && process_socket_usable(path) ? path : NULL;
 }
 
 int builtin_program(const struct builtin *b, char program[FS_PATH_MAX], char state[FS_PATH_MAX])

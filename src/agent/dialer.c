@@ -5,6 +5,7 @@
 #include "agent/dialer.h"
 
 #include "agent/loopback.h"
+#include "agent/proxy_ask.h"
 #include "base/crypto.h"
 #include "base/log.h"
 #include "base/names.h"
@@ -40,6 +41,7 @@ struct dialer {
     bool resolved, no_bind;
     struct sockaddr_storage address[DIALER_ADDRESSES_MAX];
     size_t n, at; /* at: the next to be tried */
+    struct proxy_ask *ask;
     struct lookup *lookup;
     struct attempt *attempt;
     int status;
@@ -365,7 +367,7 @@ int dialer_new(const struct dialer_config *config, dialer_fn *fn, void *arg, str
         d->proxy = *config->proxy;
     if (config->bind_user != NULL)
         snprintf(d->bind_user, sizeof d->bind_user, "%s", config->bind_user);
-    if (config->fixed != NULL && !d->proxy.on) {
+    if (config->fixed != NULL && !d->proxy.on) { /* should the system name a proxy, then it is forgotten */
         add_address(d, config->fixed);
         d->resolved = true;
     }
@@ -377,12 +379,48 @@ int dialer_new(const struct dialer_config *config, dialer_fn *fn, void *arg, str
     return 0;
 }
 
+static void on_asked(void *arg, int status, const struct proxy *proxy, const char *words)
+{
+    struct dialer *d = arg;
+    char where[320];
+    d->ask = NULL;
+    if (status != 0) {
+        d->status = status;
+        errmsg_set(&d->words, 0, "%s", words);
+        uv_timer_start(&d->timer, on_failed, 0, 0);
+        return;
+    }
+    d->proxy = *proxy;
+    if (d->proxy.on) {
+        addr_format(&d->proxy.at, 0, where, sizeof where);
+        log_debug("dial: the system's proxy on the way to %s is %s", d->to.host, where);
+        d->n = 0;
+        d->resolved = false;
+    }
+    dialer_next(d);
+}
+
 void dialer_next(struct dialer *d)
 {
-    if (d->resolved)
+    if (d->resolved && !d->proxy.ask) {
         uv_timer_start(&d->timer, on_deferred, 0, 0);
-    else
+        return;
+    }
+    if (!d->proxy.ask) {
         lookup_begin(d);
+        return;
+    }
+    int r = proxy_ask_begin(d->loop, &d->to, on_asked, d, &d->ask);
+    if (r == 0)
+        return;
+    d->status = r;
+    errmsg_set(&d->words, 0, "cannot ask the system for its proxy: %s", uv_strerror(r));
+    uv_timer_start(&d->timer, on_failed, 0, 0);
+}
+
+bool dialer_proxied(const struct dialer *d)
+{
+    return d->proxy.on;
 }
 
 const struct sockaddr *dialer_peer(const struct dialer *d)
@@ -401,6 +439,8 @@ void dialer_free(struct dialer *d)
 {
     if (d == NULL)
         return;
+    proxy_ask_cancel(d->ask);
+    d->ask = NULL;
     if (d->lookup != NULL) {
         d->lookup->owner = NULL;
         uv_cancel((uv_req_t *)&d->lookup->req);

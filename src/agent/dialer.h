@@ -18,7 +18,7 @@ struct dialer_config {
     struct addr_hostport to;
     const struct sockaddr
         *fixed; /* go to this address and ask no DNS; copied. Not used with a proxy. NULL: to is looked up */
-    const struct proxy *proxy; /* copied; NULL or !on: none */
+    const struct proxy *proxy; /* copied; NULL: none; the system is asked when it says so */
     const char *bind_user; /* bind to this user's loopback address where the other end is one, if it can be
                               had; copied */
 };
@@ -37,6 +37,8 @@ void dialer_next(struct dialer *d);
 /* The address that was tried last (a proxy's, when there is one); family 0 when there was none. Valid after
  * fn was called, as long as d. */
 const struct sockaddr *dialer_peer(const struct dialer *d);
+/* Is it a proxy's? Valid as that. */
+bool dialer_proxied(const struct dialer *d);
 /* Ends everything; no calls follow. NULL-safe; also from within fn. */
 void dialer_free(struct dialer *d);
 

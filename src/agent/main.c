@@ -2,6 +2,7 @@
 #include "agent/agent.h"
 #include "agent/join.h"
 #include "agent/process.h"
+#include "agent/service.h"
 #include "base/log.h"
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 struct command_line {
     const char *state, *command;
     char *target; /* of argv: what ps shows */
+    const char *third;
     bool help, version, check, dump, no_run, force;
     char *flags[ARGS_MAX]; /* options of the table and their values; flags[0] is the program */
     int n_flags;
@@ -24,6 +26,8 @@ static void help(FILE *to)
     fputs("usage: multissh-agent [OPTION]... join HOST:PORT[/CODE] [OPTION]...\n"
           "       multissh-agent [OPTION]... run\n"
           "       multissh-agent [--state DIR] fingerprint\n"
+          "       multissh-agent service install [HOST:PORT[/CODE]] [OPTION]...\n"
+          "       multissh-agent service start|stop|restart|reload|status|remove\n"
           "\n"
           "Makes this machine reachable over SSH through a multiSSH hub.\n"
           "\n"
@@ -34,6 +38,9 @@ static void help(FILE *to)
           "             contact, and an admin of the hub has to approve this machine\n"
           "run          connects to the hub that was joined, and stays connected\n"
           "fingerprint  prints the fingerprint of this machine's key\n"
+          "service      on Windows: the agent as a service, which install sets up (with a hub: joins, too) and "
+          "starts;\n"
+          "             status ends with 0 when it runs, 3 when it is stopped, 4 when it is not installed\n"
           "\n"
           "--state DIR  the folder of agent.conf and agent.key (default: /var/lib/multissh-agent for root, "
           "else\n"
@@ -115,6 +122,8 @@ static int parse(int argc, char **argv, struct command_line *c, struct errmsg *e
             c->command = words[at++];
         else if (at < n && c->target == NULL)
             c->target = words[at++];
+        else if (at < n && c->third == NULL)
+            c->third = words[at++];
         else if (at < n)
             r = errmsg_set(err, -EINVAL, "%s: one word too many, --help shows how it is used", words[at]);
     }
@@ -125,11 +134,15 @@ static int parse(int argc, char **argv, struct command_line *c, struct errmsg *e
 static int check_command(const struct command_line *c, struct errmsg *err)
 {
     if (c->command == NULL && !c->check)
-        return errmsg_set(err, -EINVAL, "say join, run or fingerprint; --help shows how");
+        return errmsg_set(err, -EINVAL, "say join, run, fingerprint or service; --help shows how");
+    if (c->command != NULL && strcmp(c->command, "service") == 0)
+        return 0;
+    if (c->third != NULL)
+        return errmsg_set(err, -EINVAL, "%s: one word too many, --help shows how it is used", c->third);
     if (c->command == NULL || strcmp(c->command, "run") == 0 || strcmp(c->command, "fingerprint") == 0)
         return c->target == NULL ? 0 : errmsg_set(err, -EINVAL, "%s: one word too many", c->target);
     if (strcmp(c->command, "join") != 0)
-        return errmsg_set(err, -EINVAL, "%s: there is no such command; it is join, run or fingerprint",
+        return errmsg_set(err, -EINVAL, "%s: there is no such command; it is join, run, fingerprint or service",
                           c->command);
     if (c->target == NULL)
         return errmsg_set(err, -EINVAL,
@@ -146,11 +159,10 @@ static int show_settings(struct agent *a, struct errmsg *err)
     for (size_t i = 0; i < agent_options_count; i++) {
         const struct option *opt = &agent_options_table[i];
         char *text = options_show(opt, &a->opt);
-        bool secret = strcmp(opt->name, "token") == 0 || strcmp(opt->name, "proxy") == 0;
+        bool secret = strcmp(opt->name, "token") == 0 ||
+                      (strcmp(opt->name, "proxy") == 0 && text != NULL && strchr(text, ':') != NULL);
         if (text != NULL)
-            printf("%s = %s\n", opt->name,
-                   secret && text[0] != 0 && strcmp(text, "none") != 0 && strcmp(text, "env") != 0 ? "(set)"
-                                                                                                   : text);
+            printf("%s = %s\n", opt->name, secret && text[0] != 0 ? "(set)" : text);
         free(text);
     }
     if (a->opt.hub.n == 0)
@@ -175,7 +187,9 @@ static int run(struct agent *a, struct errmsg *err)
     r = agent_start(a, err);
     if (r != 0)
         return r;
+    service_ready(a);
     uv_run(a->loop, UV_RUN_DEFAULT);
+    service_over(a);
     return 0;
 }
 
@@ -187,10 +201,30 @@ static void hide_code(char *target)
         process_hide(slash + 1);
 }
 
+/* The agent in a process that the system has started as its service. */
+static int run_service(struct agent *a, struct errmsg *err)
+{
+    int r = agent_paths(a, err);
+    if (r == 0)
+        r = agent_make_folder(a, err);
+    if (r == 0)
+        r = agent_lock(a, err);
+    return r == 0 ? run(a, err) : r;
+}
+
+static int service(struct agent *a, const struct command_line *c, struct errmsg *err)
+{
+    const struct service_request request = {
+        .verb = c->target, .hub = c->third, .force = c->force, .no_run = c->no_run};
+    return service_command(a, &request, run_service, err);
+}
+
 static int execute(struct agent *a, const struct command_line *c, struct errmsg *err)
 {
     const char *command = c->command != NULL ? c->command : "";
     bool join = strcmp(command, "join") == 0;
+    if (strcmp(command, "service") == 0)
+        return service(a, c, err);
     int r = agent_paths(a, err);
     if (r == 0 && c->check)
         return show_settings(a, err);
@@ -251,7 +285,7 @@ int main(int argc, char **argv)
     else
         r = execute(&agent, &c, &err);
     agent_release(&agent);
-    if (r != 0)
+    if (r < 0)
         fprintf(stderr, "multissh-agent: %s\n", err.text);
-    return r == 0 ? EXIT_SUCCESS : r == -EINVAL || r == -ERANGE ? EXIT_USAGE : EXIT_FAILURE;
+    return r >= 0 ? r : r == -EINVAL || r == -ERANGE ? EXIT_USAGE : EXIT_FAILURE;
 }

@@ -1,6 +1,7 @@
 /* HTTP CONNECT without a socket. */
 #include "agent/proxy.h"
 
+#include "agent/proxy_system.h"
 #include "base/crypto.h"
 #include "base/names.h"
 #include <ctype.h>
@@ -104,6 +105,14 @@ int proxy_choose(const char *text, const char *to_host, struct proxy *ret_p, str
     memset(ret_p, 0, sizeof *ret_p);
     if (text == NULL || *text == 0 || strcmp(text, "none") == 0)
         return 0;
+    if (strcmp(text, "system") == 0) {
+        ret_p->ask = proxy_system_there;
+        return proxy_system_there
+                   ? 0
+                   : errmsg_set(err, -EINVAL,
+                                "system is for Windows: write http://[USER:PASSWORD@]HOST:PORT, env "
+                                "or none");
+    }
     if (strcmp(text, "env") == 0) {
         const char *except = environment("no_proxy", "NO_PROXY");
         text = environment("https_proxy", "HTTPS_PROXY");

@@ -14,13 +14,14 @@
 
 struct proxy {
     bool on;
+    bool ask; /* the system has to be asked (proxy_ask.h); on is false until then */
     struct addr_hostport at;
     char auth[PROXY_AUTH_MAX / 3 * 4 + 8]; /* base64 of USER:PASSWORD; "" = none. Never to be logged */
 };
 
 /* Reads "http://[USER:PASSWORD@]HOST[:PORT]" (port 80 when left out; USER and PASSWORD may have %XX), "none",
  * or "env": the environment's https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY, unless no_proxy or NO_PROXY
- * names the host to be reached. NULL is "none". Returns 0 or -EINVAL with err filled (the password is not in
+ * names the host to be reached; or "system", where the system has such a setting. NULL is "none". Returns 0 or -EINVAL with err filled (the password is not in
  * it). */
 int proxy_choose(const char *text, const char *to_host, struct proxy *ret_p, struct errmsg *err);
 

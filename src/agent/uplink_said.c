@@ -16,18 +16,16 @@ static void settle(struct uplink *u, enum uplink_state state)
 {
     struct agent *a = u->agent;
     uint8_t pin[CRYPTO_HASH_SIZE];
-    struct proxy proxy;
     if (a->opt.trust == AGENT_TRUST_PIN && tls_pipe_peer_pin(u->pipe, pin) == 0)
         agent_pin_hub(a, pin);
     if (u->dialer != NULL) {
         a->hub.to = u->to;
         memset(&a->hub.at, 0, sizeof a->hub.at);
-        if (agent_proxy(a, u->to.host, &proxy, NULL) == 0 && !proxy.on) {
+        if (!dialer_proxied(u->dialer)) {
             const struct sockaddr *at = dialer_peer(u->dialer);
             memcpy(&a->hub.at, at,
                    at->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
         }
-        crypto_wipe(&proxy, sizeof proxy);
         dialer_free(u->dialer);
         u->dialer = NULL;
         u->since = u->heard = clock_now_ms();
