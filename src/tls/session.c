@@ -2,6 +2,7 @@
  * handshake. */
 #include "tls/session_private.h"
 
+#include "tls/store.h"
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -54,8 +55,7 @@ int session_new_server(SSL_CTX *ctx, struct session **ret_s)
 static int trust_the_system(SSL *ssl, const char *name)
 {
     X509_STORE *store = X509_STORE_new();
-    bool ok =
-        store && X509_STORE_set_default_paths(store) == 1 && SSL_set1_verify_cert_store(ssl, store) == 1;
+    bool ok = store && store_add_system(store) == 0 && SSL_set1_verify_cert_store(ssl, store) == 1;
 
     X509_STORE_free(store);
     if (!ok)
