@@ -23,35 +23,36 @@ struct command_line {
 
 static void help(FILE *to)
 {
-    fputs("usage: multissh-agent [OPTION]... join HOST:PORT[/CODE] [OPTION]...\n"
-          "       multissh-agent [OPTION]... run\n"
-          "       multissh-agent [--state DIR] fingerprint\n"
-          "       multissh-agent service install [HOST:PORT[/CODE]] [OPTION]...\n"
-          "       multissh-agent service start|stop|restart|reload|status|remove\n"
-          "\n"
-          "Makes this machine reachable over SSH through a multiSSH hub.\n"
-          "\n"
-          "join         remembers the hub, and the options given, in DIR/agent.conf, and runs; "
-          "HOST:PORT/CODE is\n"
-          "             what `multissh-hub invite` prints. Without a CODE the hub's key is taken from the "
-          "first\n"
-          "             contact, and an admin of the hub has to approve this machine\n"
-          "run          connects to the hub that was joined, and stays connected\n"
-          "fingerprint  prints the fingerprint of this machine's key\n"
-          "service      on Windows: the agent as a service, which install sets up (with a hub: joins, too) and "
-          "starts;\n"
-          "             status ends with 0 when it runs, 3 when it is stopped, 4 when it is not installed\n"
-          "\n"
-          "--state DIR  the folder of agent.conf and agent.key (default: /var/lib/multissh-agent for root, "
-          "else\n"
-          "             $XDG_STATE_HOME/multissh-agent or ~/.local/state/multissh-agent)\n"
-          "--no-run     join only remembers\n"
-          "--force      join moves a machine that belongs to another hub, or takes a changed key of its hub\n"
-          "--check      checks the settings, shows them and ends\n"
-          "--help, --version, --dump-options\n"
-          "\n"
-          "Settings, in DIR/agent.conf as NAME = VALUE or as options:\n",
-          to);
+    fputs(
+        "usage: multissh-agent [OPTION]... join HOST:PORT[/CODE] [OPTION]...\n"
+        "       multissh-agent [OPTION]... run\n"
+        "       multissh-agent [--state DIR] fingerprint\n"
+        "       multissh-agent service install [HOST:PORT[/CODE]] [OPTION]...\n"
+        "       multissh-agent service start|stop|restart|reload|status|remove\n"
+        "\n"
+        "Makes this machine reachable over SSH through a multiSSH hub.\n"
+        "\n"
+        "join         remembers the hub, and the options given, in DIR/agent.conf, and runs; "
+        "HOST:PORT/CODE is\n"
+        "             what `multissh-hub invite` prints. Without a CODE the hub's key is taken from the "
+        "first\n"
+        "             contact, and an admin of the hub has to approve this machine\n"
+        "run          connects to the hub that was joined, and stays connected\n"
+        "fingerprint  prints the fingerprint of this machine's key\n"
+        "service      on Windows: the agent as a service, which install sets up (with a hub: joins, too) and "
+        "starts;\n"
+        "             status ends with 0 when it runs, 3 when it is stopped, 4 when it is not installed\n"
+        "\n"
+        "--state DIR  the folder of agent.conf and agent.key (default: /var/lib/multissh-agent for root, "
+        "else\n"
+        "             $XDG_STATE_HOME/multissh-agent or ~/.local/state/multissh-agent)\n"
+        "--no-run     join only remembers\n"
+        "--force      join moves a machine that belongs to another hub, or takes a changed key of its hub\n"
+        "--check      checks the settings, shows them and ends\n"
+        "--help, --version, --dump-options\n"
+        "\n"
+        "Settings, in DIR/agent.conf as NAME = VALUE or as options:\n",
+        to);
     options_help(agent_options_table, agent_options_count, to);
 }
 
@@ -142,7 +143,8 @@ static int check_command(const struct command_line *c, struct errmsg *err)
     if (c->command == NULL || strcmp(c->command, "run") == 0 || strcmp(c->command, "fingerprint") == 0)
         return c->target == NULL ? 0 : errmsg_set(err, -EINVAL, "%s: one word too many", c->target);
     if (strcmp(c->command, "join") != 0)
-        return errmsg_set(err, -EINVAL, "%s: there is no such command; it is join, run, fingerprint or service",
+        return errmsg_set(err, -EINVAL,
+                          "%s: there is no such command; it is join, run, fingerprint or service",
                           c->command);
     if (c->target == NULL)
         return errmsg_set(err, -EINVAL,
