@@ -1,4 +1,5 @@
-/* The environment of a session: the order in which OpenSSH's do_setup_env fills it decides who wins. */
+/* The environment of a session: the order in which OpenSSH's do_setup_env fills it decides who wins. What an account has is the system's part
+ * (child_env_posix.c, child_env_windows.c). */
 #include "sshd/child_env.h"
 
 #include "base/names.h"
@@ -8,10 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What Debian's sshd gives before PAM has its say. */
-#define PATH_USER "/usr/local/bin:/usr/bin:/bin:/usr/games"
-#define PATH_ROOT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define MAIL_FOLDER "/var/mail"
 /* What OpenSSH says of a connection that is no socket. */
 #define UNKNOWN_HOST "UNKNOWN"
 #define UNKNOWN_PORT 65535u
@@ -90,31 +87,17 @@ static int put(struct child_env *env, const char *assignment)
     return set(env, assignment, (size_t)(equals - assignment), equals + 1);
 }
 
+int child_env_add(struct child_env *env, char *const *list, size_t n)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = put(env, list[i]);
+    return r;
+}
+
 static int set_if(struct child_env *env, const char *name, const char *value)
 {
     return value == NULL ? 0 : child_env_set(env, name, value);
-}
-
-static int add_basics(struct child_env *env, const struct child_env_facts *f)
-{
-    const struct account *a = f->account;
-    char mail[sizeof MAIL_FOLDER + ACCOUNT_NAME_MAX + 2];
-    int n = snprintf(mail, sizeof mail, MAIL_FOLDER "/%s", a->name);
-    int r = 0;
-    for (size_t i = 0; r == 0 && f->client != NULL && i < f->client->n; i++)
-        r = put(env, f->client->list[i]);
-    const char *const basics[][2] = {{"USER", a->name},
-                                     {"LOGNAME", a->name},
-                                     {"HOME", a->home},
-                                     {"PATH", a->uid == 0 ? PATH_ROOT : PATH_USER},
-                                     {"MAIL", n > 0 && (size_t)n < sizeof mail ? mail : NULL},
-                                     {"SHELL", a->shell},
-                                     {"TZ", f->tz},
-                                     {"TERM", f->term},
-                                     {"SSH_AUTH_SOCK", f->agent_path}};
-    for (size_t i = 0; r == 0 && i < sizeof basics / sizeof basics[0]; i++)
-        r = set_if(env, basics[i][0], basics[i][1]);
-    return r;
 }
 
 /* Variables of modules that are nobody else's business, as OpenSSH leaves them out. */
@@ -130,9 +113,7 @@ static bool pam_internal(const char *assignment)
 
 static int add_key_and_pam(struct child_env *env, const struct child_env_facts *f)
 {
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < f->key_env_n; i++)
-        r = put(env, f->key_env[i]);
+    int r = child_env_add(env, f->key_env, f->key_env_n);
     for (char *const *p = f->pam_env; r == 0 && p != NULL && *p != NULL; p++) {
         if (!pam_internal(*p))
             r = put(env, *p);
@@ -164,7 +145,7 @@ int child_env_build(const struct child_env_facts *facts, struct child_env *ret_e
 {
     int r;
     *ret_env = (struct child_env){0};
-    r = add_basics(ret_env, facts);
+    r = child_env_basics(ret_env, facts);
     if (r == 0)
         r = add_key_and_pam(ret_env, facts);
     if (r == 0)

@@ -5,18 +5,17 @@
 #include "base/log.h"
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 static int load_system(struct hostkey **ret_key)
 {
-    static const char *const paths[] = {"/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_ecdsa_key",
-                                        "/etc/ssh/ssh_host_rsa_key"};
-    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+    char path[FS_PATH_MAX];
+    int rc;
+    for (size_t i = 0; (rc = identity_system(i, path, sizeof path)) != -ENOENT; i++) {
         struct errmsg err;
-        if (access(paths[i], R_OK) < 0) {
+        if (rc < 0) {
             continue;
         }
-        if (hostkey_load(paths[i], ret_key, &err) == 0) {
+        if (hostkey_load(path, ret_key, &err) == 0) {
             return 0;
         }
         log_warn("%s; the next key is tried", err.text);

@@ -1,60 +1,13 @@
-/* Descriptor 0 as a connection. */
+/* The connection that is descriptor 0: who is at its other end. */
 #include "sshd/inetd.h"
 
 #include "base/addr.h"
 #include "base/clock.h"
-#include "base/log.h"
-#include "sshd/bridge.h"
+#include "base/io.h"
 #include "sshd/proxyline.h"
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <syslog.h>
-#include <unistd.h>
-
-static void to_syslog(void *arg, enum log_level level, const char *text)
-{
-    static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
-    (void)arg;
-    syslog(priorities[level], "%s", text);
-}
-
-static bool same_socket(int a, int b)
-{
-    struct stat one;
-    struct stat other;
-    return fstat(a, &one) == 0 && fstat(b, &other) == 0 && S_ISSOCK(one.st_mode) &&
-           one.st_dev == other.st_dev && one.st_ino == other.st_ino;
-}
-
-/* Returns 0 or a negative errno value. */
-static int empty(int fd)
-{
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int rc = null < 0 || dup2(null, fd) < 0 ? -errno : 0;
-    if (null >= 0) {
-        close(null);
-    }
-    return rc;
-}
-
-bool inetd_log(void)
-{
-    if (!same_socket(STDIN_FILENO, STDERR_FILENO)) {
-        return false;
-    }
-    openlog("multissh-sshd", LOG_PID | LOG_NDELAY, LOG_AUTHPRIV);
-    log_set_sink(to_syslog, NULL);
-    (void)empty(STDERR_FILENO);
-    return true;
-}
-
-/* --- who is there --- */
 
 static int from_argument(const char *text, struct inetd *inetd, struct errmsg *err)
 {
@@ -96,16 +49,18 @@ static int read_byte(int fd, uint64_t until, char *out)
     for (;;) {
         uint64_t now = clock_now_ms();
         struct pollfd ready = {.fd = fd, .events = POLLIN};
-        ssize_t n;
-        if (now >= until || poll(&ready, 1, (int)(until - now)) == 0) {
+        long n = -EAGAIN;
+        if (now >= until) {
             return -ETIMEDOUT;
         }
-        n = recv(fd, out, 1, MSG_DONTWAIT);
+        if (io_poll(&ready, 1, (int)(until - now)) > 0) {
+            n = io_read(fd, out, 1);
+        }
         if (n == 1) {
             return 0;
         }
-        if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-            return n == 0 ? -EPIPE : -errno;
+        if (n != -EAGAIN) {
+            return n == 0 ? -EPIPE : (int)n;
         }
     }
 }
@@ -136,55 +91,23 @@ static int from_line(struct inetd *inetd, uint64_t timeout_ms, struct errmsg *er
     return 0;
 }
 
-/* --- the descriptor --- */
-
-static int take_descriptor(struct inetd *inetd, struct errmsg *err)
-{
-    struct stat in;
-    struct stat out;
-    int type = 0;
-    socklen_t size = sizeof type;
-    int rc;
-    if (fstat(STDIN_FILENO, &in) < 0) {
-        return errmsg_set(err, -errno, "--inetd: descriptor 0, which should be the connection, is not open");
-    }
-    if (S_ISFIFO(in.st_mode) && fstat(STDOUT_FILENO, &out) == 0 && S_ISFIFO(out.st_mode)) {
-        rc = bridge_start(STDIN_FILENO, STDOUT_FILENO, &inetd->fd);
-    } else if (!S_ISSOCK(in.st_mode) || getsockopt(STDIN_FILENO, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
-               type != SOCK_STREAM) {
-        return errmsg_set(
-            err, -ENOTSOCK,
-            "--inetd: descriptor 0 is not a connection: this program is started by multissh-agent, "
-            "by inetd or systemd, or as `ssh -o ProxyCommand='multissh-sshd --inetd' HOST`");
-    } else {
-        inetd->fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-        rc = inetd->fd < 0 ? -errno : 0;
-    }
-    if (rc == 0) {
-        rc = empty(STDIN_FILENO);
-    }
-    if (rc == 0) {
-        rc = empty(STDOUT_FILENO);
-    }
-    return rc < 0 ? errmsg_set(err, rc, "cannot take the connection on descriptor 0: %s", strerror(-rc)) : 0;
-}
-
 int inetd_take(const char *peer, bool proxy_protocol, uint64_t timeout_ms, struct inetd *ret_inetd,
                struct errmsg *err)
 {
     struct inetd inetd = {.fd = -1};
+    bool bridged = false;
     int rc = peer != NULL ? from_argument(peer, &inetd, err) : 0;
     if (rc == 0) {
-        rc = take_descriptor(&inetd, err);
+        rc = inetd_descriptor(&inetd.fd, &bridged, err);
+    }
+    if (rc == 0 && !bridged) {
+        from_socket(&inetd);
     }
     if (rc == 0) {
-        from_socket(&inetd);
         rc = proxy_protocol ? from_line(&inetd, timeout_ms, err) : 0;
     }
     if (rc < 0) {
-        if (inetd.fd >= 0) {
-            close(inetd.fd);
-        }
+        io_close(inetd.fd);
         return rc;
     }
     *ret_inetd = inetd;

@@ -4,17 +4,15 @@
 
 #include "base/clock.h"
 #include "base/crypto.h"
-#include "base/keyline.h"
 #include "base/log.h"
+#include "sshd/verdict.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define PASSWORD_MAX 1024u
-#define REFUSAL_MS 20u /* a refusal takes this long, or this doubled until it is longer than the work was */
 #define GRACE_EXTRA_MS 10000u /* the speaker ends a slow login; if it does not, we do */
-#define ASKED_EXTRA 20u
 /* As OpenSSH's: no password can be this, so PAM works on it as on any wrong one. */
 #define NO_PASSWORD "\b\n\r\177INCORRECT"
 
@@ -25,14 +23,7 @@ static const char *peer_of(const struct monitor *m)
 
 unsigned monitor_login_rights(const struct monitor *m)
 {
-    const struct authkeys_rights *r = &m->login.rights;
-    const struct sshd_options *o = m->options;
-    if (m->login.account == NULL)
-        return 0;
-    return (o->pty && !r->no_pty ? HOST_RIGHT_PTY : 0) |
-           (o->local_forwarding && !r->no_port_forwarding ? HOST_RIGHT_LOCAL_FORWARD : 0) |
-           (o->remote_forwarding && !r->no_port_forwarding ? HOST_RIGHT_REMOTE_FORWARD : 0) |
-           (o->agent_forwarding && !r->no_agent_forwarding ? HOST_RIGHT_AGENT : 0);
+    return m->login.account == NULL ? 0 : verdict_rights(m->options, &m->login.rights);
 }
 
 static void answer(struct monitor *m, uint32_t id, enum host_verdict verdict, const char *text)
@@ -52,17 +43,11 @@ static void on_answer(void *arg)
     answer(m, m->login.answer_id, HOST_NO, "");
 }
 
-/* An account that there is costs a look at its files: so that this cannot be seen from outside, every refusal
- * takes one of a few times. */
 static void refuse(struct monitor *m, uint32_t id, uint64_t since)
 {
-    uint64_t took = clock_now_ms() - since;
-    uint64_t due = REFUSAL_MS;
-    while (due < took)
-        due *= 2;
     m->login.answering = true;
     m->login.answer_id = id;
-    ssh_loop_set(m->login.answer, since + due);
+    ssh_loop_set(m->login.answer, since + verdict_due_ms(clock_now_ms() - since));
 }
 
 /* --- PAM --- */
@@ -148,7 +133,7 @@ static bool may_ask(struct monitor *m, struct wire_in *in)
         monitor_misbehaved(m, in, "asked for a second login");
     else if (login->answering)
         monitor_misbehaved(m, in, "asked before it had its answer");
-    else if (++login->asked > 2 * m->options->tries_max + ASKED_EXTRA)
+    else if (++login->asked > verdict_asks_max(m->options))
         monitor_misbehaved(m, in, "tried too many keys and passwords");
     else
         return true;
@@ -163,21 +148,6 @@ static int find(const char *name, struct account **ret_account, struct errmsg *e
 }
 
 /* --- keys --- */
-
-/* "ssh-ed25519 SHA256:…" */
-static int describe_key(const char *key, char *out, size_t size, struct errmsg *err)
-{
-    char type[64], fingerprint[KEYLINE_FINGERPRINT];
-    size_t n = strcspn(key, " ");
-    if (n >= sizeof type || key[n] != ' ' || strlen(key) > KEYLINE_MAX)
-        return errmsg_set(err, -EINVAL, "the key is of no kind that is known here");
-    memcpy(type, key, n);
-    type[n] = '\0';
-    if (keyline_check_user(type, key + n + 1, fingerprint, err) < 0)
-        return -EINVAL;
-    (void)snprintf(out, size, "the key %s %s", type, fingerprint);
-    return 0;
-}
 
 /* Asking whether a key would do is what every client does with all it has: of those only the last is told, and
  * only when nobody logs in. */
@@ -196,9 +166,9 @@ static void decide_key(struct monitor *m, uint32_t id, const char *name, const c
     struct authkeys_rights rights = {0};
     struct account *account = NULL;
     struct errmsg err = {""};
-    char by[64 + KEYLINE_FINGERPRINT + 32] = "a key";
+    char by[VERDICT_BY_MAX] = "a key";
     uint64_t since = clock_now_ms();
-    int r = describe_key(key, by, sizeof by, &err);
+    int r = verdict_by_key(key, by, &err);
     if (r == 0)
         r = find(name, &account, &err);
     if (r == 0)

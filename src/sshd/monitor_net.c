@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "sshd/helper.h"
 #include "sshd/netops.h"
+#include "sshd/verdict.h"
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -234,17 +235,12 @@ void monitor_net_connect(struct monitor *m, struct wire_in *in)
 {
     char *host = wire_text(in, WIRE_MAX);
     uint32_t port = wire_number(in);
-    const char *why = NULL;
+    const char *why;
     if (!wire_done(in)) {
         free(host);
         return;
     }
-    if ((monitor_login_rights(m) & HOST_RIGHT_LOCAL_FORWARD) == 0)
-        why = "connecting onward is not allowed for this login";
-    else if (port == 0 || port > 65535 || host[0] == '\0' || strlen(host) > NETOPS_HOST_MAX)
-        why = "this is no host and port";
-    else if (!authkeys_may_open(&m->login.rights, host, port))
-        why = "this key may not connect there (permitopen)";
+    why = verdict_connect(monitor_login_rights(m), &m->login.rights, host, port);
     ask_unless(m, in->id, why, "connecting to", netops_connect, host, port);
 }
 
@@ -252,17 +248,12 @@ void monitor_net_listen(struct monitor *m, struct wire_in *in)
 {
     char *host = wire_text(in, WIRE_MAX);
     uint32_t port = wire_number(in);
-    const char *why = NULL;
+    const char *why;
     if (!wire_done(in)) {
         free(host);
         return;
     }
-    if ((monitor_login_rights(m) & HOST_RIGHT_REMOTE_FORWARD) == 0)
-        why = "listening is not allowed for this login";
-    else if (port > 65535 || strlen(host) > NETOPS_HOST_MAX)
-        why = "this is no host and port";
-    else if (!authkeys_may_listen(&m->login.rights, host, port))
-        why = "this key may not listen there (permitlisten)";
+    why = verdict_listen(monitor_login_rights(m), &m->login.rights, host, port);
     ask_unless(m, in->id, why, "listening at", netops_listen, host, port);
 }
 

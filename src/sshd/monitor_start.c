@@ -2,6 +2,7 @@
 #include "sshd/monitor_private.h"
 
 #include "base/log.h"
+#include "sshd/forced.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,6 @@
 #define TERM_MAX 255u
 #define STRING_MAX 131071u  /* of one argument or variable: the kernel's (execve(2), MAX_ARG_STRLEN) */
 #define LEFT_OVER_MAX 1000u /* children whose channel is closed and that go on by themselves */
-#define INTERNAL_SFTP "internal-sftp"
 
 /* --- variables --- */
 
@@ -112,62 +112,21 @@ const char *monitor_start_refusal(const struct monitor *m, const struct monitor_
     return m->env.refused;
 }
 
-/* A key's command="internal-sftp …" is OpenSSH's way to say that it may do sftp alone. */
-static bool internal_sftp(const char *command)
-{
-    size_t n = sizeof INTERNAL_SFTP - 1;
-    return strncmp(command, INTERNAL_SFTP, n) == 0 && strchr(" \t", command[n]) != NULL;
-}
-
-/* Its arguments: -R alone can be honoured, what only concerns the log is passed over, and everything else may
- * be a restriction that would be lost. */
-static bool sftp_arguments(const char *command, bool *ret_read_only)
-{
-    const char *at = command + sizeof INTERNAL_SFTP - 1;
-    char word[16];
-    bool value = false;
-    *ret_read_only = false;
-    for (;;) {
-        at += strspn(at, " \t");
-        size_t n = strcspn(at, " \t");
-        if (n == 0)
-            return !value;
-        if (n >= sizeof word)
-            return false;
-        memcpy(word, at, n);
-        word[n] = '\0';
-        at += n;
-        if (value)
-            value = false;
-        else if (strcmp(word, "-R") == 0)
-            *ret_read_only = true;
-        else if (strcmp(word, "-l") == 0 || strcmp(word, "-f") == 0)
-            value = true;
-        else if (strcmp(word, "-e") != 0)
-            return false;
-    }
-}
-
 const char *monitor_start_choose(const struct monitor *m, const struct monitor_start *start,
                                  struct child_spec *spec, const char **ret_original)
 {
-    const char *forced = m->login.rights.command;
-    spec->read_only = false;
-    spec->command = forced != NULL ? forced : start->command;
-    *ret_original = NULL;
-    if (forced != NULL && start->kind != HOST_SHELL)
-        *ret_original = start->kind == HOST_SFTP ? INTERNAL_SFTP : start->command;
-    if (forced != NULL && internal_sftp(forced)) {
-        if (!sftp_arguments(forced, &spec->read_only))
-            return "this key's command is an internal-sftp with arguments that this server does not know";
-        spec->kind = start->kind == HOST_SFTP ? CHILD_SFTP : CHILD_SFTP_ONLY;
-    } else if (forced != NULL) {
-        spec->kind = CHILD_COMMAND;
-    } else {
-        spec->kind = start->kind == HOST_SFTP   ? CHILD_SFTP
-                     : start->kind == HOST_EXEC ? CHILD_COMMAND
-                                                : CHILD_SHELL;
-    }
+    static const enum child_kind kinds[] = {[FORCED_SHELL] = CHILD_SHELL,
+                                            [FORCED_COMMAND] = CHILD_COMMAND,
+                                            [FORCED_SFTP] = CHILD_SFTP,
+                                            [FORCED_SFTP_ONLY] = CHILD_SFTP_ONLY};
+    struct forced chosen;
+    const char *refused = forced_choose(m->login.rights.command, start->kind, start->command, &chosen);
+    if (refused != NULL)
+        return refused;
+    spec->kind = kinds[chosen.kind];
+    spec->command = chosen.command;
+    spec->read_only = chosen.read_only;
+    *ret_original = chosen.original;
     spec->system_rc = m->options->user_rc;
     /* Who may only transfer files may be able to write that file, and must not have it run. */
     spec->user_rc = m->options->user_rc && !m->login.rights.no_user_rc && start->kind != HOST_SFTP &&

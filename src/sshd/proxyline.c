@@ -1,7 +1,7 @@
 /* PROXY protocol version 1: parsing. */
 #include "sshd/proxyline.h"
 
-#include <arpa/inet.h>
+#include "base/sockaddr.h"
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>

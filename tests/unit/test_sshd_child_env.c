@@ -1,6 +1,7 @@
 /* The environment of a session: what is in it, who wins, and which names a client may set. */
 #include "cmocka_all.h"
 
+#include "sshd/account.h"
 #include "sshd/child_env.h"
 #include <errno.h>
 #include <string.h>
