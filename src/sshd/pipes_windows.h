@@ -51,8 +51,8 @@ void pipes_flow_release(struct pipes_flow *flow); /* NULL-safe; it goes on by it
  * also when it fails. Returns 0 or a negative errno value; -EINVAL: one of them is no pipe. */
 struct pipes_bridge;
 int pipes_bridge_new(HANDLE in, HANDLE out, int *ret_fd, struct pipes_bridge **ret_bridge);
-/* After the socket is closed: waits until what was written to it has gone to out, at most timeout_ms. Returns whether
- * it has. Frees the bridge. NULL: true. */
+/* Nothing more is written to the socket (which the caller may have closed, or closes later): waits until what was has
+ * gone to out, at most timeout_ms. Returns whether it has. Frees the bridge. NULL: true. */
 bool pipes_bridge_finish(struct pipes_bridge *bridge, unsigned timeout_ms);
 
 #endif

@@ -7,6 +7,8 @@
 
 struct pipes_bridge {
     struct pipes_flow *in, *out;
+    SOCKET
+        end; /* the caller's once more: one that is closed over bytes that nobody read takes back what it sent */
 };
 
 static void bridge_free(struct pipes_bridge *bridge)
@@ -19,7 +21,21 @@ static void bridge_free(struct pipes_bridge *bridge)
     }
     pipes_flow_release(bridge->in);
     pipes_flow_release(bridge->out);
+    if (bridge->end != INVALID_SOCKET) {
+        closesocket(bridge->end);
+    }
     free(bridge);
+}
+
+static int again(int fd, SOCKET *ret_socket)
+{
+    WSAPROTOCOL_INFOW info;
+    if (WSADuplicateSocketW((SOCKET)fd, GetCurrentProcessId(), &info) != 0) {
+        return win_errno((DWORD)WSAGetLastError());
+    }
+    *ret_socket = WSASocketW(FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, &info, 0,
+                             WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
+    return *ret_socket == INVALID_SOCKET ? win_errno((DWORD)WSAGetLastError()) : 0;
 }
 
 int pipes_bridge_new(HANDLE in, HANDLE out, int *ret_fd, struct pipes_bridge **ret_bridge)
@@ -31,6 +47,12 @@ int pipes_bridge_new(HANDLE in, HANDLE out, int *ret_fd, struct pipes_bridge **r
     int rc = !pipes ? -EINVAL : bridge == NULL ? -ENOMEM : io_pair(true, pair);
     if (rc == 0) {
         rc = pipes_socket_new(pair[1], &socket);
+    }
+    if (bridge != NULL) {
+        bridge->end = INVALID_SOCKET;
+    }
+    if (rc == 0) {
+        rc = again(pair[0], &bridge->end);
     }
     if (rc == 0) {
         rc = pipes_flow_out(in, socket, NULL, 0, &bridge->in);
@@ -65,6 +87,7 @@ bool pipes_bridge_finish(struct pipes_bridge *bridge, unsigned timeout_ms)
     if (bridge == NULL) {
         return true;
     }
+    (void)shutdown(bridge->end, SD_SEND);
     over = WaitForSingleObject(pipes_flow_over(bridge->out), timeout_ms) == WAIT_OBJECT_0;
     bridge_free(bridge);
     return over;
