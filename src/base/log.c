@@ -35,6 +35,7 @@ void log_init(const char *program)
 {
     state.program = program;
     state.journal = log_journal_reads();
+    (void)setvbuf(stderr, NULL, _IONBF, 0); /* on Windows a file or pipe is buffered */
 }
 
 void log_set_level(enum log_level level)
