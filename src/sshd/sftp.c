@@ -64,10 +64,10 @@ int sftp_close(struct sftp *s, struct sftp_handle *handle)
  * time by what it asks for. */
 static bool is_fault(int r)
 {
-    static const int asked_for[] = {ENOENT,    ENOTDIR,      EACCES, EPERM,   EEXIST,    ENOTEMPTY, EINVAL,
-                                    ELOOP,     ENAMETOOLONG, EISDIR, EXDEV,   EBADF,     EROFS,     ENOSYS,
-                                    EMLINK,    ESPIPE,       EFBIG,  EBUSY,   ETXTBSY,   EAGAIN,    ENXIO,
-                                    EOVERFLOW, EFAULT,       ENOTTY, ENOTSUP, EOPNOTSUPP, EILSEQ};
+    static const int asked_for[] = {ENOENT,    ENOTDIR,      EACCES, EPERM,   EEXIST,     ENOTEMPTY, EINVAL,
+                                    ELOOP,     ENAMETOOLONG, EISDIR, EXDEV,   EBADF,      EROFS,     ENOSYS,
+                                    EMLINK,    ESPIPE,       EFBIG,  EBUSY,   ETXTBSY,    EAGAIN,    ENXIO,
+                                    EOVERFLOW, EFAULT,       ENOTTY, ENOTSUP, EOPNOTSUPP, EILSEQ,    ENODEV};
     for (size_t i = 0; i < sizeof asked_for / sizeof asked_for[0]; i++)
         if (-r == asked_for[i])
             return false;
