@@ -24,3 +24,14 @@ file(STRINGS ${MULTISSH_WINDOWS_LIBS}/versions libssh_version REGEX "^libssh ")
 string(REPLACE "libssh " "" libssh_version "${libssh_version}")
 execute_process(COMMAND dpkg --compare-versions "${libssh_version}" ge 0.10.6-0+deb12u3 RESULT_VARIABLE libssh_is_old)
 set(MULTISSH_LIBSSH_GCM_UNCHECKED ${libssh_is_old})
+
+# What Windows shows of a program and how it treats it: packaging/windows/program.rc.in and program.manifest.in.
+function(multissh_windows_resources target description)
+  set(folder ${CMAKE_CURRENT_BINARY_DIR}/${target}.resources)
+  configure_file(${CMAKE_SOURCE_DIR}/packaging/windows/program.rc.in ${folder}/program.rc @ONLY)
+  configure_file(${CMAKE_SOURCE_DIR}/packaging/windows/program.manifest.in ${folder}/program.manifest @ONLY)
+  add_custom_command(OUTPUT ${folder}/program.obj
+    COMMAND ${CMAKE_RC_COMPILER} -O coff -I ${folder} -i ${folder}/program.rc -o ${folder}/program.obj
+    DEPENDS ${folder}/program.rc ${folder}/program.manifest VERBATIM)
+  target_sources(${target} PRIVATE ${folder}/program.obj)
+endfunction()
