@@ -50,6 +50,10 @@ int service_scm_await(const struct service_scm *scm, DWORD state, SERVICE_STATUS
 int service_scm_start(const struct service_scm *scm, bool *ret_changed, SERVICE_STATUS_PROCESS *ret_status,
                       struct errmsg *err);
 int service_scm_stop(const struct service_scm *scm, bool *ret_changed, struct errmsg *err);
+/* Ends it, if it runs, and has the SCM start it again: also when this process is ended with it, as a session of the
+ * agent's is. Returns as service_scm_start. */
+int service_scm_restart(const struct service_scm *scm, SERVICE_STATUS_PROCESS *ret_status,
+                        struct errmsg *err);
 
 /* --- the verbs --- */
 

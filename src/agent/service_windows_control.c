@@ -8,9 +8,6 @@
 #include <string.h>
 
 #define EVENTS "Get-WinEvent -ProviderName " SERVICE_OWN_NAME " -MaxEvents 5"
-#define LOOK_MS 100
-#define AGAIN_MS 6000 /* the SCM starts it again after 2 s */
-#define AGAIN_LONG_MS 60000
 
 /* The settings as the service will find them, read before it is touched: whoever types sees what is wrong with them. */
 static int check_settings(struct agent *a, const struct service_scm *scm, struct errmsg *err)
@@ -83,43 +80,15 @@ int service_stop(struct errmsg *err)
     return r;
 }
 
-/* Waits until another process is the service's. The SCM starts it; where it does not, this does. */
-static int await_again(const struct service_scm *scm, DWORD old, SERVICE_STATUS_PROCESS *ret_status,
-                       struct errmsg *err)
-{
-    ULONGLONG begin = GetTickCount64();
-    bool ignored;
-    for (;;) {
-        int r = service_scm_status(scm, ret_status, err);
-        ULONGLONG passed = GetTickCount64() - begin;
-        if (r != 0 || (ret_status->dwCurrentState == SERVICE_RUNNING && ret_status->dwProcessId != old))
-            return r;
-        if (ret_status->dwCurrentState == SERVICE_STOPPED && passed > AGAIN_MS)
-            return service_scm_start(scm, &ignored, ret_status, err);
-        if (passed > AGAIN_LONG_MS)
-            return errmsg_set(err, -ETIMEDOUT, "the service does not end: process %lu was told to, %d s ago",
-                              old, AGAIN_LONG_MS / 1000);
-        Sleep(LOOK_MS);
-    }
-}
-
 int service_restart(struct agent *a, struct errmsg *err)
 {
     struct service_scm scm;
     SERVICE_STATUS_PROCESS status;
-    SERVICE_STATUS told;
-    bool ignored;
-    int r = open_installed(&scm, SERVICE_START | SERVICE_STOP | SERVICE_USER_DEFINED_CONTROL, err);
+    int r = open_installed(&scm, SERVICE_START | SERVICE_USER_DEFINED_CONTROL, err);
     if (r == 0)
         r = check_settings(a, &scm, err);
     if (r == 0)
-        r = service_scm_await(&scm, SERVICE_RUNNING, &status, err);
-    if (r == 0 && status.dwCurrentState != SERVICE_RUNNING)
-        r = service_scm_start(&scm, &ignored, &status, err);
-    else if (r == 0 && ControlService(scm.service, SERVICE_CONTROL_AGAIN, &told))
-        r = await_again(&scm, status.dwProcessId, &status, err);
-    else if (r == 0)
-        r = service_scm_fault(GetLastError(), "restart the service", err);
+        r = service_scm_restart(&scm, &status, err);
     if (r == 0 && status.dwCurrentState != SERVICE_RUNNING)
         r = service_not_begun(&status, err);
     if (r == 0)

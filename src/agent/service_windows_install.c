@@ -97,13 +97,14 @@ static int make_plan(struct agent *a, struct plan *p, struct errmsg *err)
 
 /* --- the hub --- */
 
-static int join_hub(struct agent *a, const struct service_request *request, struct errmsg *err)
+/* Under the lock; when the service runs, it has that, and writes agent.conf only when a hub welcomes it. */
+static int join_hub(struct agent *a, const struct service_request *request, bool runs, struct errmsg *err)
 {
-    int r = agent_lock(a, err);
-    if (r != 0)
-        return r;
-    r = join_remember(a, request->hub, request->force, err);
-    process_unlock(a->lock_fd);
+    int r = runs ? 0 : agent_lock(a, err);
+    if (r == 0)
+        r = join_remember(a, request->hub, request->force, err);
+    if (a->lock_fd >= 0)
+        process_unlock(a->lock_fd);
     a->lock_fd = -1;
     return r;
 }
@@ -187,11 +188,10 @@ static int configure(struct service_scm *scm, const struct plan *p, struct errms
 
 /* --- install --- */
 
-static int start(const struct service_scm *scm, struct errmsg *err)
+static int begin(const struct service_scm *scm, struct errmsg *err)
 {
     SERVICE_STATUS_PROCESS status;
-    bool ignored;
-    int r = service_scm_start(scm, &ignored, &status, err);
+    int r = service_scm_restart(scm, &status, err);
     if (r == 0 && status.dwCurrentState != SERVICE_RUNNING)
         r = service_not_begun(&status, err);
     if (r == 0)
@@ -203,13 +203,22 @@ static int start(const struct service_scm *scm, struct errmsg *err)
 static int install(struct agent *a, const struct service_request *request, struct service_scm *scm,
                    const struct plan *p, struct errmsg *err)
 {
-    int r = rights_close_folder(a->state_dir, err);
+    SERVICE_STATUS_PROCESS status = {.dwCurrentState = SERVICE_STOPPED};
+    int r = scm->service != NULL ? service_scm_await(scm, SERVICE_STOPPED, &status, err) : 0;
+    bool runs = status.dwCurrentState == SERVICE_RUNNING;
+    if (r == 0)
+        r = rights_close_folder(a->state_dir, err);
     if (r == 0)
         r = agent_paths(a, err);
     if (r == 0)
-        r = request->hub != NULL ? join_hub(a, request, err) : check_joined(a, err);
+        r = request->hub != NULL ? join_hub(a, request, runs, err) : check_joined(a, err);
     if (r == 0)
         r = configure(scm, p, err);
+    if (r == 0 && !request->no_run)
+        return begin(scm, err);
+    if (r == 0)
+        printf("the service is installed; it starts with the machine, or by: multissh-agent service %s\n",
+               runs ? "restart" : "start");
     return r;
 }
 
@@ -217,25 +226,13 @@ int service_install(struct agent *a, const struct service_request *request, stru
 {
     struct service_scm scm = {NULL, NULL};
     struct plan plan = {NULL, NULL, NULL, NULL};
-    bool ran = false, ignored;
-    SERVICE_STATUS_PROCESS status;
     int r = service_scm_open(&scm, SC_MANAGER_CREATE_SERVICE, RIGHTS, err);
     if (r == -ENOENT) /* so it is installed now */
         r = 0;
     if (r == 0)
         r = make_plan(a, &plan, err);
-    if (r == 0 && scm.service != NULL)
-        r = service_scm_stop(&scm, &ran, err);
-    if (r != 0)
-        goto out;
-    r = install(a, request, &scm, &plan, err);
-    if (r == 0 && !request->no_run)
-        r = start(&scm, err);
-    else if (r == 0)
-        printf("the service is installed; it starts with the machine, or by multissh-agent service start\n");
-    else if (ran)
-        (void)service_scm_start(&scm, &ignored, &status, NULL); /* as it was */
-out:
+    if (r == 0)
+        r = install(a, request, &scm, &plan, err);
     service_scm_close(&scm);
     plan_release(&plan);
     return r;

@@ -6,6 +6,7 @@
 
 #define LOOK_MS 100
 #define PROCESS_END_MS 5000
+#define AGAIN_MS 6000     /* the SCM starts it again after 2 s */
 #define PATIENCE_MS 60000 /* the SCM itself gives a service 30 s to answer */
 
 int service_scm_fault(DWORD error, const char *what, struct errmsg *err)
@@ -142,4 +143,38 @@ int service_scm_stop(const struct service_scm *scm, bool *ret_changed, struct er
     if (process != NULL)
         CloseHandle(process);
     return r;
+}
+
+/* Waits until another process is the service's. The SCM starts it; where it does not, this does. */
+static int await_again(const struct service_scm *scm, DWORD old, SERVICE_STATUS_PROCESS *ret_status,
+                       struct errmsg *err)
+{
+    ULONGLONG begin = GetTickCount64();
+    bool ignored;
+    for (;;) {
+        int r = service_scm_status(scm, ret_status, err);
+        ULONGLONG passed = GetTickCount64() - begin;
+        if (r != 0 || (ret_status->dwCurrentState == SERVICE_RUNNING && ret_status->dwProcessId != old))
+            return r;
+        if (ret_status->dwCurrentState == SERVICE_STOPPED && passed > AGAIN_MS)
+            return service_scm_start(scm, &ignored, ret_status, err);
+        if (passed > PATIENCE_MS)
+            return errmsg_set(err, -ETIMEDOUT, "the service does not end: process %lu was told to, %d s ago",
+                              old, PATIENCE_MS / 1000);
+        Sleep(LOOK_MS);
+    }
+}
+
+int service_scm_restart(const struct service_scm *scm, SERVICE_STATUS_PROCESS *ret_status, struct errmsg *err)
+{
+    SERVICE_STATUS told;
+    bool ignored;
+    int r = service_scm_await(scm, SERVICE_RUNNING, ret_status, err);
+    if (r != 0)
+        return r;
+    if (ret_status->dwCurrentState != SERVICE_RUNNING)
+        return service_scm_start(scm, &ignored, ret_status, err);
+    if (!ControlService(scm->service, SERVICE_CONTROL_AGAIN, &told))
+        return service_scm_fault(GetLastError(), "restart the service", err);
+    return await_again(scm, ret_status->dwProcessId, ret_status, err);
 }

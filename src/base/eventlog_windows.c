@@ -47,10 +47,11 @@ int eventlog_open(const char *source)
     return r;
 }
 
-bool eventlog_needed(void)
+void eventlog_take_over(const char *source)
 {
     HANDLE error = GetStdHandle(STD_ERROR_HANDLE);
-    return error == NULL || error == INVALID_HANDLE_VALUE;
+    if (error == NULL || error == INVALID_HANDLE_VALUE)
+        (void)eventlog_open(source);
 }
 
 static int key_of(const char *source, wchar_t out[KEY_MAX])
