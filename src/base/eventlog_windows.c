@@ -47,11 +47,10 @@ int eventlog_open(const char *source)
     return r;
 }
 
-void eventlog_take_over(const char *source)
+bool eventlog_needed(void)
 {
     HANDLE error = GetStdHandle(STD_ERROR_HANDLE);
-    if (error == NULL || error == INVALID_HANDLE_VALUE)
-        (void)eventlog_open(source);
+    return error == NULL || error == INVALID_HANDLE_VALUE;
 }
 
 static int key_of(const char *source, wchar_t out[KEY_MAX])

@@ -4,6 +4,7 @@
 #ifndef MULTISSH_BASE_EVENTLOG_WINDOWS_H
 #define MULTISSH_BASE_EVENTLOG_WINDOWS_H
 
+#include <stdbool.h>
 #include <wchar.h>
 
 /* From now on the lines of the log are events of this source (which must outlive the log; one that is not registered
@@ -11,9 +12,8 @@
  * then as it was. */
 int eventlog_open(const char *source);
 
-/* As eventlog_open, but only if this process has no standard error to log to: a service and what it starts have none.
- * Called early; when it fails there is nobody to tell. */
-void eventlog_take_over(const char *source);
+/* Has this process no standard error to log to? A service and what it starts have none. */
+bool eventlog_needed(void);
 
 /* Registers the source, or registers it anew: the message resource is that of the program at this absolute path.
  * Needs the rights of an administrator. Returns 0 or a negative errno value (-EACCES). */
