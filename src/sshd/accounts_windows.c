@@ -167,7 +167,7 @@ static int ask(const wchar_t *name, PSID sid, SID_NAME_USE *ret_use)
 {
     wchar_t place[NAME_ROOM];
     DWORD sid_n = SID_ROOM, place_n = NAME_ROOM;
-    if (LookupAccountNameW(NULL, name, sid, &sid_n, place, &place_n, ret_use))
+    if (logon_calls->lookup_name(NULL, name, sid, &sid_n, place, &place_n, ret_use))
         return 0;
     return GetLastError() == ERROR_NONE_MAPPED ? -ENOENT : win_errno(GetLastError());
 }

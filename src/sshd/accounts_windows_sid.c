@@ -58,7 +58,7 @@ int accounts_sid_names(PSID sid, wchar_t **ret_user, wchar_t **ret_place, SID_NA
 {
     wchar_t user[NAME_ROOM], place[NAME_ROOM];
     DWORD user_n = NAME_ROOM, place_n = NAME_ROOM;
-    if (!LookupAccountSidW(NULL, sid, user, &user_n, place, &place_n, ret_use))
+    if (!logon_calls->lookup_sid(NULL, sid, user, &user_n, place, &place_n, ret_use))
         return GetLastError() == ERROR_NONE_MAPPED ? -ENOENT : win_errno(GetLastError());
     *ret_user = _wcsdup(user);
     if (*ret_user == NULL)

@@ -13,6 +13,8 @@
 
 struct logon_calls {
     bool (*service)(void); /* is this process LocalSystem's? */
+    WINBOOL(WINAPI *lookup_name)(LPCWSTR, LPCWSTR, PSID, LPDWORD, LPWSTR, LPDWORD, PSID_NAME_USE);
+    WINBOOL(WINAPI *lookup_sid)(LPCWSTR, PSID, LPWSTR, LPDWORD, LPWSTR, LPDWORD, PSID_NAME_USE);
     NET_API_STATUS(WINAPI *user_info)(LPCWSTR, LPCWSTR, DWORD, LPBYTE *);
     NET_API_STATUS(WINAPI *local_groups)
     (LPCWSTR, LPCWSTR, DWORD, DWORD, LPBYTE *, DWORD, LPDWORD, LPDWORD);

@@ -262,6 +262,17 @@ static bool is_absolute(const char *path)
            ((path[0] == '/' || path[0] == '\\') && path[1] == path[0]);
 }
 
+/* In place: absolute, with backslashes, without dots. */
+static int tidy(char path[FS_PATH_MAX])
+{
+    wchar_t *full = NULL;
+    int rc = full_path(path, &full);
+    if (rc == 0)
+        rc = win_utf8_into(full, path, FS_PATH_MAX);
+    free(full);
+    return rc;
+}
+
 /* One of authorized-keys: what has neither a drive nor a machine is in the profile. */
 static int expand(const char *word, size_t n, const char *home, const char *name, char path[FS_PATH_MAX])
 {
@@ -272,9 +283,11 @@ static int expand(const char *word, size_t n, const char *home, const char *name
     if (rc == 0 && text == NULL)
         rc = -ENOMEM;
     if (rc == 0 && is_absolute(text))
-        rc = fs_join(path, FS_PATH_MAX, "", text);
+        memcpy(path, text, strlen(text) + 1); /* out's maximum is that it fits */
     else if (rc == 0)
         rc = home != NULL ? fs_join(path, FS_PATH_MAX, home, text) : -ENOENT;
+    if (rc == 0)
+        rc = tidy(path);
     buf_release(&out);
     return rc;
 }
@@ -290,7 +303,8 @@ static int try_word(const struct logon_question *q, const char *word, size_t n, 
     if (rc == -ENOENT)
         return errmsg_set(err, rc, "%s has no profile folder yet", q->account->name);
     if (rc < 0)
-        return errmsg_set(err, -EACCES, "authorized-keys: %.*s is too long, or has a %% that means nothing",
+        return errmsg_set(err, -EACCES,
+                          "authorized-keys: %.*s is not the path of a file, or has a %% that means nothing",
                           n < 200 ? (int)n : 200, word);
     return try_file(q, path, home, ret_rights, err);
 }

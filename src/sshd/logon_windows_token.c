@@ -23,6 +23,8 @@ static bool service_itself(void)
 
 static const struct logon_calls windows = {
     .service = service_itself,
+    .lookup_name = LookupAccountNameW,
+    .lookup_sid = LookupAccountSidW,
     .user_info = NetUserGetInfo,
     .local_groups = NetUserGetLocalGroups,
     .lsa_register = LsaRegisterLogonProcess,
