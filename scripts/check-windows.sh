@@ -1,0 +1,66 @@
+#!/bin/bash
+# The tests of the Windows programs, under Wine: the unit tests that are built for Windows (ctest), and the end-to-end tests of
+# tests/windows (pytest) with a hub and clients of this system; and counts.
+# usage: check-windows.sh [PYTEST ARGUMENT]...
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+build=${MULTISSH_BUILD:-build}
+windows=${MULTISSH_WINDOWS_BUILD:-build-windows}
+wine=/usr/lib/wine/wine64
+if [ ! -x $wine ]; then
+	echo "Wine is not installed, so nothing is tested: there is no $wine (Debian: apt-get install wine64 wine)" >&2
+	exit 0
+fi
+
+started=$SECONDS
+failed=no
+results=$(mktemp -d)
+holder=
+finish() {
+	# The unit tests' prefix ends by itself when its last program has.
+	if [ -n "$holder" ]; then
+		exec {hold}>&-
+		wait "$holder" || true
+		/usr/lib/wine/wineserver64 -w || true
+	fi
+	rm -rf "$results"
+}
+trap finish EXIT
+
+# Given folders are as they are.
+[ -n "${MULTISSH_BUILD-}" ] || scripts/build.sh "$build" -DMULTISSH_TESTS=OFF
+[ -n "${MULTISSH_WINDOWS_BUILD-}" ] || scripts/windows.sh "$windows"
+
+# Arguments choose end-to-end tests.
+if [ $# -eq 0 ]; then
+	echo "== unit tests, under Wine"
+	export WINEPREFIX=$results/prefix WINEDEBUG=-all WINEDLLOVERRIDES='winemenubuilder.exe,mscoree,mshtml=d'
+	HOME=$results $wine winecfg -v win10
+	# While this one waits, Wine's own services need not be started for each test.
+	mkfifo "$results/hold"
+	HOME=$results $wine 'C:\windows\system32\cmd.exe' /d /c more <"$results/hold" >/dev/null 2>&1 &
+	holder=$!
+	exec {hold}>"$results/hold"
+	if ! HOME=$results ctest --test-dir "$windows" --output-on-failure -j "$(nproc)" --timeout 60 --no-tests=error --output-junit "$results/unit.xml" \
+		>"$results/ctest.log" 2>&1; then
+		failed=yes
+		cat "$results/ctest.log"
+	else
+		tail -n 4 "$results/ctest.log"
+	fi
+fi
+
+echo "== end-to-end tests, under Wine"
+parallel=()
+if /usr/bin/python3 -c 'import xdist' 2>/dev/null; then
+	# Each worker has a Windows machine of its own, and each file of tests a hub and an agent.
+	parallel=(-n "${TEST_JOBS:-3}" --dist loadfile)
+fi
+env -u WINEPREFIX MULTISSH_BUILD="$build" MULTISSH_WINDOWS_BUILD="$windows" /usr/bin/python3 -W ignore -m pytest tests/windows -q -p no:cacheprovider \
+	"${parallel[@]}" --junit-xml "$results/e2e.xml" "$@" || failed=yes
+
+echo "Took $((SECONDS - started)) s."
+shopt -s nullglob
+/usr/bin/python3 scripts/count-tests.py "$results"/*.xml || failed=yes
+[ $failed = no ]
