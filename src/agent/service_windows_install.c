@@ -16,7 +16,7 @@
 #define DESCRIPTION L"Makes this machine reachable over SSH through a multiSSH hub."
 #define RIGHTS                                                                                               \
     (SERVICE_QUERY_STATUS | SERVICE_QUERY_CONFIG | SERVICE_CHANGE_CONFIG | SERVICE_START | SERVICE_STOP |    \
-     DELETE)
+     SERVICE_USER_DEFINED_CONTROL | DELETE)
 /* One that fails for good is tried once a minute. */
 #define RESET_S 3600
 #define GONE_MS 10000
