@@ -1,6 +1,7 @@
 /* Runs a program. One handle at least is open until everything is told: the timer. */
 #include "agent/command.h"
 
+#include "agent/spawn.h"
 #include "base/log.h"
 #include <errno.h>
 #include <signal.h>
@@ -181,6 +182,9 @@ static int spawn(struct command *c, uv_loop_t *loop, char **args, bool errors)
     c->open++;
     r = uv_spawn(loop, &c->process, &options);
     if (r != 0) {
+        char why[COMMAND_WORDS_MAX / 2];
+        spawn_words(r, why, sizeof why);
+        snprintf(c->words, sizeof c->words, "%s cannot be run: %s", args[0], why);
         close_handle((uv_handle_t *)&c->process);
         return r;
     }
@@ -209,7 +213,8 @@ int command_run(uv_loop_t *loop, char **args, uint64_t timeout_ms, size_t max, b
     c->open = 1;
     c->error = spawn(c, loop, args, errors);
     if (c->error != 0) {
-        snprintf(c->words, sizeof c->words, "%s cannot be run: %s", args[0], uv_strerror(c->error));
+        if (c->words[0] == 0)
+            snprintf(c->words, sizeof c->words, "%s cannot be run: %s", args[0], uv_strerror(c->error));
         end_process(c);
     }
     uv_timer_start(&c->timer, on_timer, c->error == 0 ? timeout_ms : 0, 0);

@@ -114,14 +114,20 @@ static int start(struct jump *j, struct jump_child *c, char *program, char *stat
     return 0;
 }
 
-static int start_child(struct jump *j, char *program, char *state)
+/* words: why it cannot be started. */
+static int start_child(struct jump *j, char *program, char *state, char words[BUILTIN_WORDS_MAX])
 {
     struct jump_child *c = calloc(1, sizeof *c);
+    snprintf(words, BUILTIN_WORDS_MAX, "%s", uv_strerror(UV_ENOMEM));
     if (c == NULL)
         return UV_ENOMEM;
     c->agent = j->agent;
     c->process.data = c;
     int r = start(j, c, program, state);
+    if (r == UV_ENOENT)
+        snprintf(words, BUILTIN_WORDS_MAX, "its program, multissh-sshd, is not installed");
+    else if (r != 0)
+        spawn_words(r, words, BUILTIN_WORDS_MAX);
     if (r != 0 && uv_handle_get_type((uv_handle_t *)&c->process) == UV_PROCESS)
         uv_close((uv_handle_t *)&c->process, on_child_closed);
     else if (r != 0)
@@ -141,13 +147,15 @@ static void start_program(struct jump *j, const char *why)
         return;
     }
     int r = builtin_program(server_builtin(j->agent->server), program, state);
-    if (r == 0)
-        r = start_child(j, program, state);
+    if (r != 0) {
+        refuse(j, "other", why, "the path of the state folder is too long");
+        return;
+    }
+    r = start_child(j, program, state, words);
     if (r == 0)
         jump_target_opened(j);
     else
-        refuse(j, strcmp(target_code(r), "busy") == 0 ? "busy" : "other", why,
-               r == UV_ENOENT ? "its program, multissh-sshd, is not installed" : uv_strerror(r));
+        refuse(j, strcmp(target_code(r), "busy") == 0 ? "busy" : "other", why, words);
 }
 
 /* --- its service --- */

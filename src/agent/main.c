@@ -23,7 +23,8 @@ struct command_line {
 
 static void help(FILE *to)
 {
-    fputs(
+    fprintf(
+        to,
         "usage: multissh-agent [OPTION]... join HOST:PORT[/CODE] [OPTION]...\n"
         "       multissh-agent [OPTION]... run\n"
         "       multissh-agent [--state DIR] fingerprint\n"
@@ -43,16 +44,15 @@ static void help(FILE *to)
         "starts;\n"
         "             status ends with 0 when it runs, 3 when it is stopped, 4 when it is not installed\n"
         "\n"
-        "--state DIR  the folder of agent.conf and agent.key (default: /var/lib/multissh-agent for root, "
-        "else\n"
-        "             $XDG_STATE_HOME/multissh-agent or ~/.local/state/multissh-agent)\n"
+        "--state DIR  the folder of agent.conf and agent.key (default:\n"
+        "             %s)\n"
         "--no-run     join only remembers\n"
         "--force      join moves a machine that belongs to another hub, or takes a changed key of its hub\n"
         "--check      checks the settings, shows them and ends\n"
         "--help, --version, --dump-options\n"
         "\n"
         "Settings, in DIR/agent.conf as NAME = VALUE or as options:\n",
-        to);
+        process_state_help);
     options_help(agent_options_table, agent_options_count, to);
 }
 

@@ -137,6 +137,10 @@ static bool is_machines(void)
     return yes;
 }
 
+const char process_state_help[] =
+    "%ProgramData%\\multissh-agent as a service and for an administrator who runs "
+    "elevated, else %LOCALAPPDATA%\\multissh-agent";
+
 int process_state_dir(char *out, size_t size)
 {
     wchar_t *folder = NULL;

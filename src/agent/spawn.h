@@ -3,6 +3,7 @@
 #ifndef MULTISSH_AGENT_SPAWN_H
 #define MULTISSH_AGENT_SPAWN_H
 
+#include <stddef.h>
 #include <uv.h>
 
 /* args[0] is the program, args ends with NULL. process: the caller's, zeroed; exit_cb is called as after uv_spawn.
@@ -10,5 +11,9 @@
  * code: then process is a handle to be closed when it has a type, and else nothing. */
 int spawn_connected(uv_loop_t *loop, uv_process_t *process, uv_exit_cb exit_cb, char **args,
                     uv_stream_t **ret_stream);
+
+/* Words for a failure of uv_spawn or spawn_connected, to be asked for right behind it: libuv knows not all the faults
+ * that a program may have on Windows. */
+void spawn_words(int status, char *out, size_t size);
 
 #endif

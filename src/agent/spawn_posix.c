@@ -1,7 +1,13 @@
 /* A pair of Unix sockets. */
 #include "agent/spawn.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+void spawn_words(int status, char *out, size_t size)
+{
+    snprintf(out, size, "%s", uv_strerror(status));
+}
 
 int spawn_connected(uv_loop_t *loop, uv_process_t *process, uv_exit_cb exit_cb, char **args,
                     uv_stream_t **ret_stream)

@@ -5,7 +5,17 @@
 #include "base/win.h"
 #include <fcntl.h>
 #include <io.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+void spawn_words(int status, char *out, size_t size)
+{
+    DWORD error = GetLastError();
+    if (status == UV_UNKNOWN && error != ERROR_SUCCESS)
+        win_words(error, out, size);
+    else
+        snprintf(out, size, "%s", uv_strerror(status));
+}
 
 /* A descriptor of the C library, as libuv takes it, for a duplicate of the socket: one of the socket itself would close
  * it behind Winsock's back. Returns it, or libuv's negative code. */
@@ -38,7 +48,9 @@ static int start(uv_loop_t *loop, uv_process_t *process, uv_exit_cb exit_cb, cha
     if (lent < 0)
         return lent;
     int r = uv_spawn(loop, process, &options);
+    DWORD error = GetLastError();
     _close(lent);
+    SetLastError(error);
     return r;
 }
 
@@ -63,10 +75,12 @@ int spawn_connected(uv_loop_t *loop, uv_process_t *process, uv_exit_cb exit_cb, 
         r = uv_translate_sys_error(WSAGetLastError());
     if (r == 0)
         r = start(loop, process, exit_cb, args, ends[1]);
+    DWORD error = GetLastError();
     io_close(ends[0]);
     io_close(ends[1]);
     if (r != 0) {
         uv_close((uv_handle_t *)tcp, (uv_close_cb)free);
+        SetLastError(error);
         return r;
     }
     *ret_stream = (uv_stream_t *)tcp;
