@@ -103,7 +103,7 @@ int ssh_server_new(struct ssh_loop *loop, const struct ssh_server_config *config
     *ret_server = s;
     return 0;
 out:
-    if (s->session == NULL || ssh_get_fd(s->session) != fd) {
+    if (s->session == NULL || (int)ssh_get_fd(s->session) != fd) {
         io_close(fd);
     }
     ssh_server_free(s);

@@ -76,8 +76,8 @@ struct host_start {
 #define HOST_ENV_BYTES (256u << 10) /* of all of them; one may have 64 KiB and more */
 
 struct host_child_events {
-    /* Its descriptors: with a pty all three are the same one, its master; without, in is what the child reads.
-     */
+    /* Its descriptors: with a pty all three are the same one, its master; without, in is what the child reads,
+     * and err may be -1. */
     void (*started)(void *arg, int in, int out, int err);
     void (*refused)(void *arg, const char *text); /* instead of started; the child is then freed */
     /* It has ended: signal is NULL, or its name without SIG and status means nothing. What it wrote may not

@@ -247,6 +247,7 @@ void host_free(struct host *host)
     }
     host_children_free(host);
     host_waits_free(host);
+    childlogs_release(&host->logs);
     workers_free(host->workers);
     ssh_loop_untimer(host->login.refusal);
     authkeys_rights_release(&host->key);

@@ -145,6 +145,11 @@ static void on_starting_done(struct work *work)
                   : s->spec.kind == HOST_EXEC ? "a command"
                                               : "sftp",
                   child->host->user->logon->name, s->spec.pty ? " on a terminal" : "");
+        if (s->spec.kind == HOST_SFTP) { /* its standard error is not for the user */
+            childlogs_take(&child->host->logs, child->host->loop, child->host->user->logon->name, &s->fds[2]);
+            io_close(s->fds[2]);
+            s->fds[2] = -1;
+        }
         child->events.started(child->arg, s->fds[0], s->fds[1], s->fds[2]);
     }
     release_starting(work);

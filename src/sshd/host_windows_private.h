@@ -6,6 +6,7 @@
 #include "base/errmsg.h"
 #include "base/log.h"
 #include "sshd/authkeys.h"
+#include "sshd/childlogs.h"
 #include "sshd/host.h"
 #include "sshd/logon_windows.h"
 #include "sshd/workers_windows.h"
@@ -33,6 +34,7 @@ struct host {
         char last[512]; /* who was refused last, by what and why, when that is not in the log yet; "" */
     } login;
     struct host_child *children;
+    struct childlogs logs;
     struct host_wait *waits;
     struct log_limit refusals;
 };

@@ -237,7 +237,7 @@ static void release(struct monitor *m)
     wire_free(m->wire);
     monitor_children_release(m);
     monitor_net_release(m);
-    monitor_log_release(m);
+    childlogs_release(&m->logs);
     monitor_start_release(m);
     monitor_login_release(m);
     ssh_loop_free(m->loop);

@@ -170,7 +170,7 @@ static const char *start_child(struct monitor *m, const struct monitor_start *st
     if (r == 0) {
         add(m, child, start, &spec, pid);
         tell_started(m, start->id, spec.pty, &pipes);
-        monitor_log_take(m, &pipes.log);
+        childlogs_take(&m->logs, m->loop, m->login.account->name, &pipes.log);
     } else {
         refused = monitor_shortage("start a process", r, err);
         free(child);

@@ -1,6 +1,6 @@
 /* What the parts of the monitor share: monitor.c (loop, messages, the end), monitor_login.c (who may log in),
  * monitor_children.c (shells, commands, sftp), monitor_start.c (what a child is started as), monitor_net.c
- * (forwards), monitor_log.c (what an SFTP server logs). */
+ * (forwards). */
 #ifndef MULTISSH_SSHD_MONITOR_PRIVATE_H
 #define MULTISSH_SSHD_MONITOR_PRIVATE_H
 
@@ -8,6 +8,7 @@
 #include "sshd/authkeys.h"
 #include "sshd/child.h"
 #include "sshd/child_env.h"
+#include "sshd/childlogs.h"
 #include "sshd/host.h"
 #include "sshd/login.h"
 #include "sshd/monitor.h"
@@ -39,7 +40,6 @@ struct monitor_env {
 
 struct monitor_child;
 struct monitor_op;
-struct monitor_log;
 
 struct monitor {
     const struct monitor_config *config;
@@ -58,7 +58,7 @@ struct monitor {
     struct monitor_child *children;
     pid_t signallers[MONITOR_SIGNALLERS]; /* 0: none */
     struct monitor_op *ops;
-    struct monitor_log *logs;
+    struct childlogs logs;
     char *agent_path; /* NULL: there is none */
 };
 
@@ -134,11 +134,5 @@ bool monitor_net_reaped(struct monitor *m, pid_t pid);
 void monitor_net_end(struct monitor *m);
 bool monitor_net_any(const struct monitor *m);
 void monitor_net_release(struct monitor *m);
-
-/* --- monitor_log.c --- */
-
-/* From now on what comes out of *fd goes to the log, line by line; *fd is taken, and then -1. */
-void monitor_log_take(struct monitor *m, int *fd);
-void monitor_log_release(struct monitor *m); /* with what is there to be read */
 
 #endif

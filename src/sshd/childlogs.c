@@ -1,26 +1,25 @@
-/* What SFTP servers log: they are the account, so they have no descriptor of the log's but a pipe to here, and
- * what they say is said in their account's name and bounded. */
-#include "sshd/monitor_private.h"
+/* Lines of other processes' logs. */
+#include "sshd/childlogs.h"
 
+#include "base/io.h"
 #include "base/log.h"
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define LINE_BYTES 2048u
 #define BURST 200u
 #define INTERVAL_MS 1000u
 
-struct monitor_log {
-    struct monitor_log *next;
-    struct monitor *m;
+struct childlog {
+    struct childlog *next;
+    struct childlogs *all;
     struct ssh_loop_watch *watch;
     struct log_limit limit;
     int fd;
     size_t n;
     char line[LINE_BYTES + 1];
+    char account[];
 };
 
 /* "TIME PROGRAM LEVEL TEXT" (base/log.h); what is not of this form is text. */
@@ -44,17 +43,18 @@ static const char *text_of(const char *line, enum log_level *ret_level)
     return log_parse_level(level, ret_level) == 0 ? at + n + 1 : line;
 }
 
-static void say(struct monitor_log *log, size_t n)
+static void say(struct childlog *log, size_t n)
 {
     enum log_level level;
     const char *text;
+    n -= n > 0 && log->line[n - 1] == '\r'; /* lines of text on Windows */
     log->line[n] = '\0';
     text = text_of(log->line, &level);
     if (text[0] != '\0')
-        log_limited(&log->limit, level, "%s: %s", log->m->login.account->name, text);
+        log_limited(&log->limit, level, "%s: %s", log->account, text);
 }
 
-static void say_lines(struct monitor_log *log)
+static void say_lines(struct childlog *log)
 {
     char *end;
     while ((end = memchr(log->line, '\n', log->n)) != NULL) {
@@ -70,63 +70,64 @@ static void say_lines(struct monitor_log *log)
 }
 
 /* Returns whether more may come. */
-static bool take_some(struct monitor_log *log)
+static bool take_some(struct childlog *log)
 {
-    ssize_t n = read(log->fd, log->line + log->n, LINE_BYTES - log->n);
+    long n = io_read(log->fd, log->line + log->n, LINE_BYTES - log->n);
     if (n <= 0)
-        return n < 0 && (errno == EAGAIN || errno == EINTR);
+        return n == -EAGAIN;
     log->n += (size_t)n;
     say_lines(log);
     return true;
 }
 
-static void forget(struct monitor_log *log)
+static void forget(struct childlog *log)
 {
-    struct monitor_log **at = &log->m->logs;
+    struct childlog **at = &log->all->first;
     while (*at != log)
         at = &(*at)->next;
     *at = log->next;
     if (log->n > 0)
         say(log, log->n);
     ssh_loop_unwatch(log->watch);
-    (void)close(log->fd);
+    io_close(log->fd);
     free(log);
 }
 
 static void on_ready(void *arg, short ready)
 {
-    struct monitor_log *log = arg;
+    struct childlog *log = arg;
     (void)ready;
     if (!take_some(log))
         forget(log);
 }
 
-void monitor_log_take(struct monitor *m, int *fd)
+void childlogs_take(struct childlogs *logs, struct ssh_loop *loop, const char *account, int *fd)
 {
-    struct monitor_log *log;
+    struct childlog *log;
     if (*fd < 0)
         return;
-    log = calloc(1, sizeof *log);
-    if (log == NULL || ssh_loop_watch(m->loop, *fd, POLLIN, on_ready, log, &log->watch) < 0) {
-        log_warn("out of memory: what an SFTP server of %s logs is lost", m->login.account->name);
+    log = calloc(1, sizeof *log + strlen(account) + 1);
+    if (log == NULL || ssh_loop_watch(loop, *fd, POLLIN, on_ready, log, &log->watch) < 0) {
+        log_warn("out of memory: what an SFTP server of %s logs is lost", account);
         free(log);
         return; /* it is closed with the other ends */
     }
-    log->m = m;
+    log->all = logs;
     log->fd = *fd;
     log->limit = (struct log_limit){.burst = BURST, .interval_ms = INTERVAL_MS};
-    log->next = m->logs;
-    m->logs = log;
+    memcpy(log->account, account, strlen(account) + 1);
+    log->next = logs->first;
+    logs->first = log;
     *fd = -1;
 }
 
-void monitor_log_release(struct monitor *m)
+void childlogs_release(struct childlogs *logs)
 {
-    struct monitor_log *next;
-    for (struct monitor_log *log = m->logs; log != NULL; log = next) {
+    struct childlog *next;
+    for (struct childlog *log = logs->first; log != NULL; log = next) {
         size_t rounds = BURST;
         struct pollfd p = {.fd = log->fd, .events = POLLIN};
-        while (rounds-- > 0 && poll(&p, 1, 0) > 0 && take_some(log))
+        while (rounds-- > 0 && io_poll(&p, 1, 0) > 0 && take_some(log))
             ;
         next = log->next;
         forget(log);
