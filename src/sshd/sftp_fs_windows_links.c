@@ -170,7 +170,8 @@ static int make_link(struct sftp_fs_windows *fs, const wchar_t *link, const wcha
                 "everybody where the developer mode is on");
         return sftp_fs_windows_fail(fs, error);
     }
-    if (GetFileAttributesW(link) == INVALID_FILE_ATTRIBUTES)
+    DWORD made = GetFileAttributesW(link);
+    if (made == INVALID_FILE_ATTRIBUTES || (made & FILE_ATTRIBUTE_REPARSE_POINT) == 0)
         return sftp_fs_windows_refuse(fs, -ENOSYS, "This system makes no symbolic links");
     return 0;
 }

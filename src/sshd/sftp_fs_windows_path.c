@@ -124,15 +124,17 @@ static void step_up(struct sftp_fs_windows_path *p)
     p->names--;
 }
 
-/* At "/": only drives are there. */
+/* At "/" only drives are. A drive further on begins anew: clients put the folder that they are in before what they take
+ * for relative, as C:/Users, and no other name has a colon. */
 static int step_into_drive(struct sftp_fs_windows *fs, struct sftp_fs_windows_path *p, const char *name,
                            size_t n, enum sftp_fs_windows_for what)
 {
     if (!is_drive(name, n))
         return sftp_fs_windows_refuse(
             fs, what == SFTP_FS_WINDOWS_LOOK ? -ENOENT : -EACCES,
-            "In / there are only the drives of the machine, as /C:, and here is no path to other machines");
+            "Only the drives of the machine are in /, such as /C:, and network shares have no path here");
     (void)snprintf(p->text, sizeof p->text, "/%c:/", toupper((unsigned char)name[0]));
+    p->names = 0;
     return 0;
 }
 
@@ -142,7 +144,7 @@ static int step_into(struct sftp_fs_windows *fs, struct sftp_fs_windows_path *p,
     size_t len = strlen(p->text);
     const char *why = NULL;
 
-    if (len == 1)
+    if (len == 1 || is_drive(name, n))
         return step_into_drive(fs, p, name, n, what);
     int r = sftp_fs_windows_check_name(name, n, &why);
     if (r == -EILSEQ)
