@@ -3,15 +3,9 @@
 #include "test_sshd_sftp_talk.h"
 
 #include "base/log.h"
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "sshd_sftp_scratch.h"
 
 static struct talk talk, *const t = &talk;
-static char dir[64];
 static char logged[8192];
 
 static void keep_log(void *arg, enum log_level level, const char *text)
@@ -27,26 +21,19 @@ static int begin(void **state)
     (void)state;
     logged[0] = '\0';
     log_set_sink(keep_log, NULL);
-    snprintf(dir, sizeof dir, "/tmp/multissh-test-XXXXXX");
-    if (mkdtemp(dir) == NULL || chdir(dir) != 0)
-        return -1;
     talk_begin(t, false, 8);
-    return 0;
+    return scratch_begin(t->fs_arg);
 }
 
 static int end(void **state)
 {
     (void)state;
+    sftp_free(t->sftp);
+    t->sftp = NULL;
+    int r = scratch_end(t->fs_arg);
     talk_end(t);
     log_set_sink(NULL, NULL);
-    if (chdir("/") != 0)
-        return -1;
-    pid_t pid = fork();
-    if (pid == 0) {
-        execlp("rm", "rm", "-rf", dir, (char *)NULL);
-        _exit(127);
-    }
-    return waitpid(pid, NULL, 0) == pid ? 0 : -1;
+    return r;
 }
 
 static void make_file(const char *name, const char *text)
@@ -93,10 +80,24 @@ static void written_and_read(void **state)
     assert_int_equal(talk_close(t, handle), SFTP_NO_SUCH_FILE);
 }
 
+static struct sftp_fs_attrs attrs_of(const char *path)
+{
+    talk_path(t, STAT, path);
+    assert_int_equal(talk_answer(t), SFTP_ATTRS);
+    struct sftp_fs_attrs attrs = sftp_packet_attrs(&t->fields);
+    assert_false(t->fields.bad);
+    assert_int_equal(t->fields.n, 0);
+    return attrs;
+}
+
+static bool is_there(const char *path)
+{
+    talk_path(t, LSTAT, path);
+    return talk_answer(t) == SFTP_ATTRS;
+}
+
 static void every_change_of_names(void **state)
 {
-    struct stat st;
-    char target[16] = "";
     (void)state;
     make_file("a", "1");
     make_file("b", "2");
@@ -108,27 +109,20 @@ static void every_change_of_names(void **state)
     talk_path(t, RENAME, "a");
     talk_text(t, "c");
     assert_int_equal(talk_status(t), SFTP_OK);
-    assert_int_equal(access("a", F_OK), -1);
+    assert_false(is_there("a"));
 
     talk_path(t, EXTENDED, "posix-rename@openssh.com");
     talk_text(t, "c");
     talk_text(t, "b");
     assert_int_equal(talk_status(t), SFTP_OK);
-    assert_int_equal(access("c", F_OK), -1);
+    assert_false(is_there("c"));
 
     talk_path(t, EXTENDED, "hardlink@openssh.com");
     talk_text(t, "b");
     talk_text(t, "d");
     assert_int_equal(talk_status(t), SFTP_OK);
-    assert_int_equal(stat("b", &st), 0);
-    assert_int_equal(st.st_nlink, 2);
-
-    /* The target is the first. */
-    talk_path(t, SYMLINK, "b");
-    talk_text(t, "l");
-    assert_int_equal(talk_status(t), SFTP_OK);
-    assert_int_equal(readlink("l", target, sizeof target), 1);
-    assert_string_equal(target, "b");
+    make_file("b", "both");
+    assert_int_equal(attrs_of("d").size, 4);
 
     talk_path(t, REMOVE, "d");
     assert_int_equal(talk_status(t), SFTP_OK);
@@ -138,67 +132,123 @@ static void every_change_of_names(void **state)
     talk_u32(t, SFTP_FS_MODE);
     talk_u32(t, 0700);
     assert_int_equal(talk_status(t), SFTP_OK);
+    assert_int_equal(attrs_of("m").mode & SFTP_FS_TYPE, SFTP_FS_FOLDER);
     talk_path(t, RMDIR, "m");
     assert_int_equal(talk_status(t), SFTP_OK);
-    assert_int_equal(access("m", F_OK), -1);
+    assert_false(is_there("m"));
 }
 
 static void every_attribute(void **state)
 {
-    struct stat st;
     (void)state;
     make_file("file", "0123456789");
-    assert_int_equal(symlink("file", "link"), 0);
-
-    talk_path(t, SETSTAT, "link");
+    talk_path(t, SETSTAT, "file");
     talk_u32(t, SFTP_FS_SIZE | SFTP_FS_MODE | SFTP_FS_TIMES);
     talk_u64(t, 4);
-    talk_u32(t, 0100604);
+    talk_u32(t, 0100444);
     talk_u32(t, 1000);
     talk_u32(t, 2000);
     assert_int_equal(talk_status(t), SFTP_OK);
-    talk_path(t, LSTAT, "file");
-    assert_int_equal(talk_answer(t), SFTP_ATTRS);
-    struct sftp_fs_attrs attrs = sftp_packet_attrs(&t->fields);
-    assert_false(t->fields.bad);
-    assert_int_equal(t->fields.n, 0);
+    struct sftp_fs_attrs attrs = attrs_of("file");
     assert_int_equal(attrs.has, SFTP_FS_SIZE | SFTP_FS_OWNER | SFTP_FS_MODE | SFTP_FS_TIMES);
     assert_int_equal(attrs.size, 4);
-    assert_int_equal(attrs.mode, 0100604);
-    assert_int_equal(attrs.uid, getuid());
+    assert_int_equal(attrs.mode, 0100444);
     assert_int_equal(attrs.atime, 1000);
     assert_int_equal(attrs.mtime, 2000);
-
-    /* What belongs to the link stays with the link. */
     talk_path(t, EXTENDED, "lsetstat@openssh.com");
-    talk_text(t, "link");
-    talk_u32(t, SFTP_FS_TIMES);
-    talk_u32(t, 3000);
-    talk_u32(t, 4000);
-    assert_int_equal(talk_status(t), SFTP_OK);
-    assert_int_equal(lstat("link", &st), 0);
-    assert_int_equal(st.st_mtime, 4000);
-    assert_int_equal(stat("link", &st), 0);
-    assert_int_equal(st.st_mtime, 2000);
-    talk_path(t, EXTENDED, "lsetstat@openssh.com");
-    talk_text(t, "link");
+    talk_text(t, "file");
     talk_u32(t, SFTP_FS_SIZE);
     talk_u64(t, 0);
     assert_int_equal(talk_status(t), SFTP_BAD_MESSAGE);
+    talk_path(t, EXTENDED, "lsetstat@openssh.com");
+    talk_text(t, "file");
+    talk_u32(t, SFTP_FS_MODE);
+    talk_u32(t, 0644);
+    assert_int_equal(talk_status(t), SFTP_OK);
 
     uint32_t handle = talk_open(t, "file", SFTP_FS_WRITE);
     talk_ask(t, FSETSTAT);
     talk_handle(t, handle);
     talk_u32(t, SFTP_FS_SIZE | SFTP_FS_MODE);
     talk_u64(t, UINT64_C(5) << 30);
-    talk_u32(t, 0600);
+    talk_u32(t, 0444);
     assert_int_equal(talk_status(t), SFTP_OK);
     talk_ask(t, FSTAT);
     talk_handle(t, handle);
     assert_int_equal(talk_answer(t), SFTP_ATTRS);
     attrs = sftp_packet_attrs(&t->fields);
     assert_true(attrs.size == UINT64_C(5) << 30);
-    assert_int_equal(attrs.mode, 0100600);
+    assert_int_equal(attrs.mode, 0100444);
+}
+
+/* What a file system was asked to do, where not every system can do it. */
+static struct {
+    char target[32], link[32];
+    bool follow;
+} asked;
+
+static int asked_symlink(void *arg, const char *target, const char *link)
+{
+    (void)arg;
+    snprintf(asked.target, sizeof asked.target, "%s", target);
+    snprintf(asked.link, sizeof asked.link, "%s", link);
+    return -EILSEQ;
+}
+
+static int asked_setstat(void *arg, const char *path, bool follow, const struct sftp_fs_attrs *attrs)
+{
+    (void)arg;
+    (void)path;
+    (void)attrs;
+    asked.follow = follow;
+    return 0;
+}
+
+static const char *asked_words(void *arg)
+{
+    (void)arg;
+    return "why not";
+}
+
+/* From now on the session has that file system. */
+static void talk_with(const struct sftp_fs *with)
+{
+    struct sftp_config config = {.fs = with, .fs_arg = t->fs_arg, .handles_max = 4, .who = "a test"};
+    sftp_free(t->sftp);
+    buf_release(&t->request);
+    talk_begin_with(t, &config);
+}
+
+static void links_and_what_belongs_to_them(void **state)
+{
+    struct sftp_fs asking = sftp_fs_native;
+    (void)state;
+    asking.symlink = asked_symlink;
+    asking.setstat = asked_setstat;
+    asking.words = asked_words;
+    talk_with(&asking);
+    /* The target is the first. */
+    talk_path(t, SYMLINK, "b");
+    talk_text(t, "l");
+    assert_int_equal(talk_status(t), SFTP_FAILURE);
+    assert_string_equal(asked.target, "b");
+    assert_string_equal(asked.link, "l");
+    /* Why it failed is said in the file system's words, and only then. */
+    assert_string_equal(talk_words(t), "why not");
+    assert_null(strstr(logged, "symlink"));
+    talk_path(t, SETSTAT, "l");
+    talk_u32(t, 0);
+    assert_int_equal(talk_status(t), SFTP_OK);
+    assert_true(asked.follow);
+    talk_path(t, EXTENDED, "lsetstat@openssh.com");
+    talk_text(t, "l");
+    talk_u32(t, 0);
+    assert_int_equal(talk_status(t), SFTP_OK);
+    assert_false(asked.follow);
+    assert_int_equal(talk_close(t, 5), SFTP_NO_SUCH_FILE);
+    assert_string_equal(talk_words(t), "No such file");
+    sftp_free(t->sftp); /* before the file system that it knows is gone */
+    t->sftp = NULL;
 }
 
 static void folders_in_pieces(void **state)
@@ -207,7 +257,7 @@ static void folders_in_pieces(void **state)
     unsigned found = 0, answers = 0;
     bool seen[1000] = {false};
     (void)state;
-    assert_int_equal(mkdir("many", 0700), 0);
+    assert_int_equal(sftp_fs_native.mkdir(t->fs_arg, "many", 0700), 0);
     for (unsigned i = 0; i < COUNT(seen); i++) {
         snprintf(name, sizeof name, "many/entry %u with a name of some length", i);
         make_file(name, "");
@@ -270,7 +320,10 @@ static void requests_wait_while_answers_do(void **state)
     size_t taken = 0, n = 0, most = 0, answers = 0;
     (void)state;
     uint32_t handle = talk_open(t, "file", SFTP_FS_READ | SFTP_FS_WRITE | SFTP_FS_CREATE);
-    assert_int_equal(truncate("file", 1 << 20), 0);
+    talk_path(t, SETSTAT, "file");
+    talk_u32(t, SFTP_FS_SIZE);
+    talk_u64(t, 1 << 20);
+    assert_int_equal(talk_status(t), SFTP_OK);
     for (size_t i = 0; i < 100; i++) {
         ask_read(handle, i, 200000);
         const uint8_t *wire = talk_wire(t, &n);
@@ -391,7 +444,7 @@ static void handles_are_bounded_and_not_mixed_up(void **state)
     talk_u32(t, SFTP_FS_WRITE | SFTP_FS_CREATE);
     talk_u32(t, 0);
     assert_int_equal(talk_status(t), SFTP_FAILURE);
-    assert_int_equal(access("more", F_OK), -1);
+    assert_false(is_there("more"));
     assert_non_null(strstr(logged, "the client has 8 files open already"));
     assert_int_equal(talk_close(t, handles[3]), SFTP_OK);
     uint32_t again = talk_open(t, "file2", SFTP_FS_WRITE | SFTP_FS_CREATE);
@@ -499,14 +552,11 @@ static int faulty_close(void *arg, struct sftp_fs_file *file)
 static void faults_of_the_disk_are_told_and_logged(void **state)
 {
     struct sftp_fs faulty = sftp_fs_native;
-    struct sftp_config config = {.fs = &faulty, .fs_arg = t->fs_arg, .handles_max = 4, .who = "a test"};
     (void)state;
     faulty.readdir = faulty_readdir;
     faulty.write = faulty_write;
     faulty.close = faulty_close;
-    sftp_free(t->sftp);
-    buf_release(&t->request);
-    talk_begin_with(t, &config);
+    talk_with(&faulty);
     disk.entries = 2;
     disk.readdir_error = -EIO;
     disk.write_error = -ENOSPC;
@@ -538,10 +588,20 @@ static void faults_of_the_disk_are_told_and_logged(void **state)
     t->sftp = NULL;
 }
 
+/* The name that fs has for the number. */
+static void has_name(struct sftp_packet *names, const char *name)
+{
+    size_t n = 0;
+    const uint8_t *text = sftp_packet_string(names, &n);
+    assert_int_equal(n, strlen(name));
+    assert_memory_equal(text, name, n);
+}
+
 static void names_of_numbers(void **state)
 {
     size_t n = 0;
     (void)state;
+    assert_true(strlen(sftp_fs_native.user_name(t->fs_arg, 0)) > 0);
     talk_path(t, EXTENDED, "users-groups-by-id@openssh.com");
     talk_u32(t, 8);
     talk_u32(t, 0);
@@ -550,11 +610,14 @@ static void names_of_numbers(void **state)
     talk_u32(t, 0);
     assert_int_equal(talk_answer(t), SFTP_EXTENDED_REPLY);
     const uint8_t *names = sftp_packet_string(&t->fields, &n);
-    assert_int_equal(n, 4 + 4 + 4);
-    assert_memory_equal(names, "\0\0\0\4root\0\0\0\0", 12);
+    struct sftp_packet users = {.at = names, .n = n};
+    has_name(&users, sftp_fs_native.user_name(t->fs_arg, 0));
+    has_name(&users, "");
+    assert_int_equal(users.n, 0);
     names = sftp_packet_string(&t->fields, &n);
-    assert_int_equal(n, 8);
-    assert_memory_equal(names, "\0\0\0\4root", 8);
+    struct sftp_packet groups = {.at = names, .n = n};
+    has_name(&groups, sftp_fs_native.group_name(t->fs_arg, 0));
+    assert_int_equal(groups.n, 0);
     assert_false(t->fields.bad);
 }
 
@@ -575,6 +638,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(written_and_read, begin, end),
         cmocka_unit_test_setup_teardown(every_change_of_names, begin, end),
         cmocka_unit_test_setup_teardown(every_attribute, begin, end),
+        cmocka_unit_test_setup_teardown(links_and_what_belongs_to_them, begin, end),
         cmocka_unit_test_setup_teardown(folders_in_pieces, begin, end),
         cmocka_unit_test_setup_teardown(a_packet_in_pieces, begin, end),
         cmocka_unit_test_setup_teardown(requests_wait_while_answers_do, begin, end),

@@ -156,6 +156,34 @@ static void accounts(void **state)
     assert_string_equal(fs->group_name(arg, 0), "root");
 }
 
+/* What belongs to a link stays with the link. */
+static void attributes_of_links(void **state)
+{
+    struct stat st;
+    struct sftp_fs_attrs set = {.has = SFTP_FS_TIMES, .atime = 1, .mtime = 2000};
+    char target[SFTP_FS_PATH_MAX];
+    (void)state;
+    make_file("file");
+    assert_int_equal(fs->symlink(arg, "file", "link"), 0);
+    assert_int_equal(fs->readlink(arg, "link", target), 0);
+    assert_string_equal(target, "file");
+    assert_int_equal(fs->setstat(arg, "link", true, &set), 0);
+    set.mtime = 4000;
+    assert_int_equal(fs->setstat(arg, "link", false, &set), 0);
+    assert_int_equal(lstat("link", &st), 0);
+    assert_int_equal(st.st_mtime, 4000);
+    assert_int_equal(stat("link", &st), 0);
+    assert_int_equal(st.st_mtime, 2000);
+    set = (struct sftp_fs_attrs){.has = SFTP_FS_MODE, .mode = 0100604};
+    assert_int_equal(fs->setstat(arg, "link", true, &set), 0);
+    assert_int_equal(fs->stat(arg, "file", true, &set), 0);
+    assert_int_equal(set.mode, 0100604);
+    assert_int_equal(set.uid, getuid());
+    assert_int_equal(fs->hardlink(arg, "file", "second"), 0);
+    assert_int_equal(stat("file", &st), 0);
+    assert_int_equal(st.st_nlink, 2);
+}
+
 static void entries_that_vanish(void **state)
 {
     struct sftp_fs_dir *folder = NULL;
@@ -190,6 +218,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_working_folder_that_is_gone, begin, end),
         cmocka_unit_test_setup_teardown(lines_of_a_listing, begin, end),
         cmocka_unit_test_setup_teardown(accounts, begin, end),
+        cmocka_unit_test_setup_teardown(attributes_of_links, begin, end),
         cmocka_unit_test_setup_teardown(entries_that_vanish, begin, end),
     };
     return cmocka_run_group_tests_name("sshd_sftp_fs", tests, NULL, NULL);
