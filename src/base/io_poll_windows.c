@@ -77,11 +77,12 @@ static bool was_reset(SOCKET s)
 {
     WSAPOLLFD one = {.fd = s};
     char unused;
-    if (WSAPoll(&one, 1, 0) <= 0 || (one.revents & (POLLERR | POLLHUP)) == 0)
+    if (WSAPoll(&one, 1, 0) <= 0)
         return false;
-    int got = recv(s, &unused, 1, MSG_PEEK);
-    int error = WSAGetLastError();
-    return got == SOCKET_ERROR && error != WSAEWOULDBLOCK && error != WSAENOTCONN && error != WSAEMSGSIZE;
+    if ((one.revents & POLLERR) != 0)
+        return true;
+    return (one.revents & POLLHUP) != 0 && recv(s, &unused, 1, MSG_PEEK) == SOCKET_ERROR &&
+           WSAGetLastError() == WSAECONNRESET;
 }
 
 static int gather(struct waiting *w)

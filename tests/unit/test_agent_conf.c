@@ -4,12 +4,12 @@
 #include "agent/agent_options.h"
 #include "agent/conf.h"
 #include "base/fs.h"
+#include "portable.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 static void check(const char *before, const struct conf_change *changes, size_t n, const char *after)
 {
@@ -50,12 +50,12 @@ static void values_as_they_are_read(void **state)
 {
     static const char *const fit[] = {"", "x", "a;b", "a b", "\"x\"", "#x", "a = b", "a:b"};
     static const char *const unfit[] = {" x", "x ", ";x", "a ;b", "a  ;", "a\tb", "\x7f"};
-    char dir[] = "/tmp/test_agent_conf.XXXXXX", path[64], longest[300] = "";
+    char dir[256], path[300], longest[300] = "";
     struct agent_options o;
     struct errmsg err;
     (void)state;
     memset(longest, 'x', CONF_LINE_MAX - strlen("proxy = "));
-    assert_non_null(mkdtemp(dir));
+    assert_int_equal(portable_folder(dir, sizeof dir), 0);
     snprintf(path, sizeof path, "%s/agent.conf", dir);
     for (size_t i = 0; i <= COUNT(fit); i++) {
         const struct conf_change set[] = {{"proxy", i < COUNT(fit) ? fit[i] : longest}};
@@ -73,8 +73,8 @@ static void values_as_they_are_read(void **state)
     }
     assert_int_equal(agent_options_load(&o, path, &err), 0);
     agent_options_release(&o);
-    assert_int_equal(unlink(path), 0);
-    assert_int_equal(rmdir(dir), 0);
+    assert_int_equal(portable_entries(dir), 1);
+    assert_int_equal(portable_remove(dir), 0);
 }
 
 static void bounds(void **state)
@@ -89,17 +89,17 @@ static void bounds(void **state)
 
 static void files(void **state)
 {
-    char dir[] = "/tmp/test_agent_conf.XXXXXX", path[64];
+    char dir[256], path[300];
     const struct conf_change set[] = {{"name", "web01"}}, unset[] = {{"name", NULL}};
     struct errmsg err = {""};
     struct stat st, again;
     struct buf text;
     (void)state;
-    assert_non_null(mkdtemp(dir));
+    assert_int_equal(portable_folder(dir, sizeof dir), 0);
     snprintf(path, sizeof path, "%s/agent.conf", dir);
     assert_int_equal(conf_save(path, set, 1, &err), 0);
     assert_int_equal(stat(path, &st), 0);
-    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(fs_check_private(path), 0);
     buf_init(&text, 100);
     assert_int_equal(fs_read(path, &text), 0);
     assert_string_equal(buf_str(&text), "name = web01\n");
@@ -112,8 +112,7 @@ static void files(void **state)
     assert_true(conf_save(dir, set, 1, &err) < 0);
     assert_non_null(strstr(err.text, dir));
     buf_release(&text);
-    unlink(path);
-    rmdir(dir);
+    assert_int_equal(portable_remove(dir), 0);
 }
 
 int main(void)

@@ -2,6 +2,8 @@
 #include "cmocka_all.h"
 
 #include "agent/proxy.h"
+#include "agent/proxy_system.h"
+#include "portable.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,12 +183,25 @@ static void bounded(void **state)
     assert_int_equal(proxy_answer_feed(&a, junk, 1, &used, &err), -EPROTO);
 }
 
+/* On Windows the system is to be asked; elsewhere there is nobody to ask. */
+static void system_setting(void **state)
+{
+    struct proxy p;
+    struct errmsg err = {""};
+    (void)state;
+    int r = proxy_choose("system", "hub", &p, &err);
+    assert_int_equal(r, proxy_system_there ? 0 : -EINVAL);
+    assert_int_equal(p.ask, proxy_system_there);
+    assert_false(p.on);
+    assert_true(proxy_system_there || strstr(err.text, "Windows") != NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(urls),       cmocka_unit_test(bad_urls), cmocka_unit_test(environment),
-        cmocka_unit_test(exceptions), cmocka_unit_test(request),  cmocka_unit_test(answers),
-        cmocka_unit_test(bounded),
+        cmocka_unit_test(urls),           cmocka_unit_test(bad_urls),   cmocka_unit_test(environment),
+        cmocka_unit_test(system_setting), cmocka_unit_test(exceptions), cmocka_unit_test(request),
+        cmocka_unit_test(answers),        cmocka_unit_test(bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "cmocka_all.h"
 
 #include "base/buf.h"
+#include "portable.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,15 +72,14 @@ static void contents_hold_under_any_steps(void **state)
 {
     static const size_t maxima[] = {1, 2, 3, 7, 255, 256, 257, 5000, 70000, 300000};
     (void)state;
-    srandom(7);
     for (size_t m = 0; m < COUNT(maxima); m++) {
         struct buf b;
         uint64_t in = 0, out = 0;
         uint8_t *at;
         buf_init(&b, maxima[m]);
         for (int step = 0; step < 3000; step++) {
-            size_t n = (size_t)random() % (maxima[m] + 2);
-            if (random() % 2 == 0) {
+            size_t n = (size_t)portable_random() % (maxima[m] + 2);
+            if (portable_random() % 2 == 0) {
                 int r = buf_reserve(&b, n, &at);
                 assert_int_equal(r, n <= maxima[m] - (size_t)(in - out) ? 0 : -ENOBUFS);
                 if (r != 0)

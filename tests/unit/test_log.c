@@ -1,11 +1,11 @@
-/* The log: the form of a line, what is escaped, the rate limit, the journal. Lines are read back from the
+/* The log: the form of a line, what is escaped, the rate limit. Lines are read back from the
  * real standard error. */
 #include "cmocka_all.h"
 
 #include "base/log.h"
+#include "portable.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <regex.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,17 +13,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifndef O_BINARY
+#define O_BINARY 0
+#endif
+
 static int saved_stderr = -1;
 static int capture_fd = -1;
+static char dir[256];
 
 static int capture_begin(void **state)
 {
+    char path[300];
     (void)state;
-    FILE *file = tmpfile();
-    if (file == NULL)
+    if (portable_folder(dir, sizeof dir) != 0)
         return -1;
-    capture_fd = dup(fileno(file));
-    fclose(file);
+    snprintf(path, sizeof path, "%s/log", dir);
+    capture_fd = open(path, O_RDWR | O_CREAT | O_BINARY, 0600);
     saved_stderr = dup(STDERR_FILENO);
     log_set_level(LOG_LEVEL_INFO);
     return dup2(capture_fd, STDERR_FILENO) < 0 ? -1 : 0;
@@ -36,15 +41,15 @@ static int capture_end(void **state)
     close(saved_stderr);
     close(capture_fd);
     log_set_sink(NULL, NULL);
-    unsetenv("JOURNAL_STREAM");
-    return 0;
+    return portable_remove(dir);
 }
 
 /* What has been logged since the last call. */
 static const char *logged(void)
 {
     static char text[16384];
-    ssize_t n = pread(capture_fd, text, sizeof text - 1, 0);
+    assert_int_equal(lseek(capture_fd, 0, SEEK_SET), 0);
+    ssize_t n = read(capture_fd, text, sizeof text - 1);
     assert_true(n >= 0);
     text[n] = '\0';
     assert_int_equal(ftruncate(capture_fd, 0), 0);
@@ -52,13 +57,31 @@ static const char *logged(void)
     return text;
 }
 
-static bool matches(const char *text, const char *expression)
+/* Is text of the form: '9' is any digit, '*' any run within a line? */
+static bool matches(const char *text, const char *form)
 {
-    regex_t regex;
-    assert_int_equal(regcomp(&regex, expression, REG_EXTENDED | REG_NOSUB), 0);
-    bool matched = regexec(&regex, text, 0, NULL, 0) == 0;
-    regfree(&regex);
-    return matched;
+    for (; *form != '\0' && *form != '*'; text++, form++) {
+        if (*form == '9' ? *text < '0' || *text > '9' : *text != *form)
+            return false;
+    }
+    if (*form == '\0')
+        return *text == '\0';
+    for (;; text++) {
+        if (matches(text, form + 1))
+            return true;
+        if (*text == '\0' || *text == '\n')
+            return false;
+    }
+}
+
+/* Is the line's text one thing again and again? */
+static bool repeats(const char *line, const char *what)
+{
+    const char *at = strstr(line, " INFO ") + strlen(" INFO ");
+    size_t n = 0;
+    for (; strncmp(at, what, strlen(what)) == 0; n++)
+        at += strlen(what);
+    return n > 0 && strcmp(at, "\n") == 0;
 }
 
 static void a_line(void **state)
@@ -68,11 +91,10 @@ static void a_line(void **state)
     errno = EPERM;
     log_warn("web%02d is %s", 1, "gone");
     assert_int_equal(errno, EPERM);
-    assert_true(matches(logged(), "^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\\.[0-9]{"
-                                  "3}Z prog WARN web01 is gone\n$"));
+    assert_true(matches(logged(), "2999-99-99T99:99:99.999Z prog WARN web91 is gone\n"));
     log_error("a");
     log_info("b");
-    assert_true(matches(logged(), "^[^\n]* ERROR a\n[^\n]* INFO b\n$"));
+    assert_true(matches(logged(), "* ERROR a\n* INFO b\n"));
 }
 
 static void levels_filter(void **state)
@@ -111,6 +133,7 @@ static void a_peer_cannot_forge_a_line(void **state)
 static void a_line_is_cut(void **state)
 {
     static const char *const units[] = {"a", "\n", "\xe2\x82\xac", "\xff"};
+    static const char *const shown[] = {"a", "\\x0A", "\xe2\x82\xac", "\\xFF"};
     char *text = malloc(100001);
     (void)state;
     for (size_t u = 0; u < COUNT(units); u++) {
@@ -121,39 +144,9 @@ static void a_line_is_cut(void **state)
         const char *line = logged();
         assert_in_range(strlen(line), 1990, 2000);
         assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
-        assert_true(matches(line, u == 0   ? "INFO a+\n$"
-                                  : u == 1 ? "INFO (\\\\x0A)+\n$"
-                                  : u == 2 ? "INFO (\xe2\x82\xac)+\n$"
-                                           : "INFO (\\\\xFF)+\n$"));
+        assert_true(repeats(line, shown[u]));
     }
     free(text);
-}
-
-static void journal_prefix_only_for_the_journal(void **state)
-{
-    char stream[64];
-    struct stat st;
-    (void)state;
-    assert_int_equal(fstat(STDERR_FILENO, &st), 0);
-    snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
-    setenv("JOURNAL_STREAM", stream, 1);
-    log_set_level(LOG_LEVEL_DEBUG);
-    log_init("prog");
-    log_error("e");
-    log_warn("w");
-    log_info("i");
-    log_debug("d");
-    assert_string_equal(logged(), "<3>e\n<4>w\n<6>i\n<7>d\n");
-    /* Inherited, but standard error has since been sent elsewhere. */
-    snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino + 1);
-    setenv("JOURNAL_STREAM", stream, 1);
-    log_init("prog");
-    log_info("i");
-    assert_true(matches(logged(), "^20.* prog INFO i\n$"));
-    setenv("JOURNAL_STREAM", "rubbish", 1);
-    log_init("prog");
-    log_info("i");
-    assert_true(matches(logged(), "^20.* prog INFO i\n$"));
 }
 
 static void rate_limit(void **state)
@@ -162,22 +155,21 @@ static void rate_limit(void **state)
     (void)state;
     for (int i = 0; i < 10; i++)
         log_limited(&limit, LOG_LEVEL_WARN, "line %d", i);
-    assert_true(matches(logged(), "^[^\n]*line 0\n[^\n]*line 1\n[^\n]*line 2\n$"));
+    assert_true(matches(logged(), "*line 0\n*line 1\n*line 2\n"));
     limit.window_start -= 10000;
     log_limited(&limit, LOG_LEVEL_WARN, "next");
     log_limited(&limit, LOG_LEVEL_WARN, "not this");
-    assert_true(matches(logged(), "^[^\n]*next \\(7 like it were not logged\\)\n$"));
+    assert_true(matches(logged(), "*next (7 like it were not logged)\n"));
     /* After a long silence the whole burst is back. */
     limit.window_start -= 40000;
     for (int i = 0; i < 5; i++)
         log_limited(&limit, LOG_LEVEL_WARN, "again %d", i);
-    assert_true(
-        matches(logged(), "^[^\n]*again 0 \\(1 like it were not logged\\)\n[^\n]*again 1\n[^\n]*again 2\n$"));
+    assert_true(matches(logged(), "*again 0 (1 like it were not logged)\n*again 1\n*again 2\n"));
     /* A level that is not shown uses nothing up. */
     struct log_limit quiet = {.burst = 1, .interval_ms = 10000};
     log_limited(&quiet, LOG_LEVEL_DEBUG, "hidden");
     log_limited(&quiet, LOG_LEVEL_WARN, "shown");
-    assert_true(matches(logged(), "^[^\n]*shown\n$"));
+    assert_true(matches(logged(), "*shown\n"));
 }
 
 static void keep(void *arg, enum log_level level, const char *text)
@@ -207,13 +199,8 @@ int main(void)
 {
     unsetenv("JOURNAL_STREAM");
     const struct CMUnitTest tests[] = {
-        CASE(a_line),
-        CASE(levels_filter),
-        CASE(a_peer_cannot_forge_a_line),
-        CASE(a_line_is_cut),
-        CASE(journal_prefix_only_for_the_journal),
-        CASE(rate_limit),
-        CASE(sink),
+        CASE(a_line),        CASE(levels_filter), CASE(a_peer_cannot_forge_a_line),
+        CASE(a_line_is_cut), CASE(rate_limit),    CASE(sink),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/names.h"
+#include "portable.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,13 +156,13 @@ static void agrees_with_the_definition(void **state)
     char name[6], pattern[6];
     size_t matched = 0;
     (void)state;
-    srandom(11);
     for (int i = 0; i < 200000; i++) {
-        size_t name_n = (size_t)random() % sizeof name, pattern_n = (size_t)random() % sizeof pattern;
+        size_t name_n = (size_t)portable_random() % sizeof name,
+               pattern_n = (size_t)portable_random() % sizeof pattern;
         for (size_t k = 0; k < name_n; k++)
-            name[k] = letters[random() % 2];
+            name[k] = letters[portable_random() % 2];
         for (size_t k = 0; k < pattern_n; k++)
-            pattern[k] = letters[random() % 4];
+            pattern[k] = letters[portable_random() % 4];
         name[name_n] = pattern[pattern_n] = '\0';
         if (names_match(name, pattern) != reference(name, pattern))
             fail_msg("%s %s", name, pattern);

@@ -2,12 +2,13 @@
  * of it. */
 #include "cmocka_all.h"
 
+#include "base/fs.h"
 #include "base/options.h"
+#include "portable.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct values {
     bool flag, on;
@@ -203,23 +204,27 @@ static void bad_values(void **state)
 }
 
 /* The path of a new file with the n bytes of text. */
-static const char *file_with(const char *text, size_t n)
+/* One for all the tests. */
+static char dir[256];
+
+static int make_dir(void **state)
 {
-    static char path[64];
-    snprintf(path, sizeof path, "/tmp/multissh-options-XXXXXX");
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, n), n);
-    close(fd);
-    return path;
+    (void)state;
+    return portable_folder(dir, sizeof dir);
+}
+
+static int remove_dir(void **state)
+{
+    (void)state;
+    return portable_remove(dir);
 }
 
 static int read_file(const char *text, size_t n)
 {
-    const char *path = file_with(text, n);
-    int r = options_file(TABLE, &v, path, &err);
-    unlink(path);
-    return r;
+    char path[300];
+    snprintf(path, sizeof path, "%s/conf", dir);
+    assert_int_equal(fs_write_atomic(path, text, n, 0600), 0);
+    return options_file(TABLE, &v, path, &err);
 }
 
 static int read_text(const char *text)
@@ -269,7 +274,7 @@ static void broken_files(void **state)
     assert_non_null(strstr(err.text, "NUL"));
     assert_int_equal(options_file(TABLE, &v, "/nonexistent/hub.conf", &err), -ENOENT);
     assert_non_null(strstr(err.text, "/nonexistent/hub.conf: No such file"));
-    assert_int_equal(options_file(TABLE, &v, "/tmp", &err), -EISDIR);
+    assert_int_equal(options_file(TABLE, &v, dir, &err), -EISDIR);
 }
 
 static void long_lines_and_files(void **state)
@@ -386,14 +391,24 @@ static void broken_arguments(void **state)
     assert_int_equal(options_args(TABLE, &v, ARGS(name), extra, &next, &met, &err), -EINVAL);
 }
 
+static const char *printed(struct buf *buf, void (*print)(const struct option *, size_t, FILE *))
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/printed", dir);
+    FILE *to = fopen(path, "wb");
+    assert_non_null(to);
+    print(TABLE, to);
+    fclose(to);
+    buf_init(buf, 65536);
+    assert_int_equal(fs_read(path, buf), 0);
+    return buf_str(buf);
+}
+
 static void help_and_dump(void **state)
 {
-    char *text = NULL;
-    size_t size = 0;
+    struct buf buf;
     (void)state;
-    FILE *to = open_memstream(&text, &size);
-    options_help(TABLE, to);
-    fclose(to);
+    const char *text = printed(&buf, options_help);
     for (size_t i = 0; i < COUNT(table); i++) {
         char head[64];
         snprintf(head, sizeof head, "  --%s ", table[i].name);
@@ -405,11 +420,9 @@ static void help_and_dump(void **state)
     assert_non_null(strstr(text, "--listen HOST[:PORT]... "));
     for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1)
         assert_in_range(strcspn(line, "\n"), 5, 100);
-    free(text);
+    buf_release(&buf);
 
-    to = open_memstream(&text, &size);
-    options_dump(TABLE, to);
-    fclose(to);
+    text = printed(&buf, options_dump);
     assert_non_null(strstr(text, "\ncount\tuint\t1\t100\t10\tconnections\tHow many\n"));
     assert_non_null(strstr(text, "\nlevel\tenum\t0\t0\tinfo\terror|warn|info|debug\tHow much\n"));
     size_t lines = 0, tabs = 0;
@@ -419,7 +432,7 @@ static void help_and_dump(void **state)
     }
     assert_int_equal(lines, COUNT(table));
     assert_int_equal(tabs, 6 * COUNT(table));
-    free(text);
+    buf_release(&buf);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -431,5 +444,5 @@ int main(void)
         CASE(broken_files),     CASE(long_lines_and_files), CASE(arguments),  CASE(extra_arguments),
         CASE(broken_arguments), CASE(help_and_dump),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

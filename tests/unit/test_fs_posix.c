@@ -235,11 +235,11 @@ static void sibling_programs(void **state)
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     assert_true(n > 0);
     self[n] = '\0';
-    assert_int_equal(fs_sibling_program("test_fs", out, sizeof out), 0);
+    assert_int_equal(fs_sibling_program("test_fs_posix", out, sizeof out), 0);
     assert_string_equal(out, self);
     assert_int_equal(fs_sibling_program("multissh-no-such-program", out, sizeof out), 0);
     assert_string_equal(out, "multissh-no-such-program");
-    assert_int_equal(fs_sibling_program("test_fs", out, 4), -ENAMETOOLONG);
+    assert_int_equal(fs_sibling_program("test_fs_posix", out, 4), -ENAMETOOLONG);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
