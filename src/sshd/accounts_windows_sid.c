@@ -122,7 +122,7 @@ static int read_info(HANDLE token, TOKEN_INFORMATION_CLASS class, void **ret_inf
         void *info = malloc(size);
         if (info == NULL)
             return -ENOMEM;
-        if (GetTokenInformation(token, class, info, size, &need)) {
+        if (logon_calls->token_information(token, class, info, size, &need)) {
             *ret_info = info;
             return 0;
         }

@@ -100,23 +100,22 @@ static int key_token(const struct accounts_entry *account, const struct sshd_opt
 }
 
 /* Its token knows better than a list of groups whether the account is an administrator, whose key must be in another
- * file: that is then looked at after all. */
+ * file: that is then looked at after all. words then are about that file. */
 static int check_file(struct logon_question *q, HANDLE token, struct authkeys_rights *rights,
-                      struct errmsg *err)
+                      struct errmsg *words)
 {
     bool member = false, enabled;
-    int rc = 0;
     if (token == NULL || q->administrator)
         return 0;
-    rc = accounts_token_administrator(token, &member, &enabled);
+    int rc = accounts_token_administrator(token, &member, &enabled);
     if (rc < 0)
-        return errmsg_set(err, rc, "the groups of %s could not be looked up: %s", q->account->name,
+        return errmsg_set(words, rc, "the groups of %s could not be looked up: %s", q->account->name,
                           strerror(-rc));
     if (!member)
         return 0;
     authkeys_rights_release(rights);
     q->administrator = true;
-    return logon_keys_find(q, rights, err);
+    return logon_keys_find(q, rights, words);
 }
 
 /* The key is in a file, and the peer holds it. */
@@ -125,21 +124,21 @@ static enum host_verdict admit_by_key(struct logon_question *q, struct logon **r
 {
     struct errmsg note = {""}, err = {""};
     HANDLE token = NULL;
-    enum host_verdict verdict = HOST_FATAL;
-    if (key_token(q->account, q->options, &token, &err) == 0) {
-        if (check_file(q, token, rights, &err) == 0) {
-            *ret_logon = new_logon(q->account, token, &note, &err);
-            if (*ret_logon != NULL) {
-                add_note(words, &note);
-                return HOST_YES;
-            }
-        } else {
-            CloseHandle(token);
-            verdict = HOST_NO;
-        }
+    if (key_token(q->account, q->options, &token, &err) < 0) {
+        *words = err;
+        return HOST_FATAL;
     }
-    *words = err;
-    return verdict;
+    if (check_file(q, token, rights, words) < 0) {
+        CloseHandle(token);
+        return HOST_NO;
+    }
+    *ret_logon = new_logon(q->account, token, &note, &err);
+    if (*ret_logon == NULL) {
+        *words = err;
+        return HOST_FATAL;
+    }
+    add_note(words, &note);
+    return HOST_YES;
 }
 
 enum host_verdict logon_key(const struct sshd_options *o, const char *login, const char *key, bool verified,

@@ -255,13 +255,6 @@ static int replace(const char *word, size_t n, const char *home, const char *nam
     return rc;
 }
 
-static bool is_absolute(const char *path)
-{
-    bool letter = (path[0] >= 'A' && path[0] <= 'Z') || (path[0] >= 'a' && path[0] <= 'z');
-    return (letter && path[1] == ':' && (path[2] == '/' || path[2] == '\\')) ||
-           ((path[0] == '/' || path[0] == '\\') && path[1] == path[0]);
-}
-
 /* In place: absolute, with backslashes, without dots. */
 static int tidy(char path[FS_PATH_MAX])
 {
@@ -282,7 +275,7 @@ static int expand(const char *word, size_t n, const char *home, const char *name
     const char *text = rc == 0 ? buf_str(&out) : NULL;
     if (rc == 0 && text == NULL)
         rc = -ENOMEM;
-    if (rc == 0 && is_absolute(text))
+    if (rc == 0 && fs_absolute(text))
         memcpy(path, text, strlen(text) + 1); /* out's maximum is that it fits */
     else if (rc == 0)
         rc = home != NULL ? fs_join(path, FS_PATH_MAX, home, text) : -ENOENT;
@@ -338,7 +331,7 @@ static int try_administrators(const struct logon_question *q, struct authkeys_ri
                               struct errmsg *err)
 {
     char path[FS_PATH_MAX], *data = win_env("ProgramData");
-    if (data == NULL || !is_absolute(data) || strlen(data) > FS_PATH_MAX - sizeof ADMINISTRATORS_FILE - 1) {
+    if (data == NULL || !fs_absolute(data) || strlen(data) > FS_PATH_MAX - sizeof ADMINISTRATORS_FILE - 1) {
         free(data);
         return errmsg_set(err, -EACCES, "the variable ProgramData does not name a folder");
     }

@@ -25,6 +25,7 @@ static const struct logon_calls windows = {
     .service = service_itself,
     .lookup_name = LookupAccountNameW,
     .lookup_sid = LookupAccountSidW,
+    .token_information = GetTokenInformation,
     .user_info = NetUserGetInfo,
     .local_groups = NetUserGetLocalGroups,
     .lsa_register = LsaRegisterLogonProcess,
