@@ -2,6 +2,7 @@
 #include "agent/service_windows.h"
 
 #include "agent/agent.h"
+#include "base/log.h"
 #include <errno.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ int service_command(struct agent *a, const struct service_request *request, serv
     if (strcmp(verb, "run") == 0)
         return request->hub == NULL ? service_run(a, run, err)
                                     : errmsg_set(err, -EINVAL, "%s: one word too many", request->hub);
+    log_set_level(LOG_LEVEL_WARN); /* what is done is said in one line */
     if (strcmp(verb, "install") == 0)
         return service_install(a, request, err);
     int r = no_more_words(a, request, err);
@@ -36,6 +38,8 @@ int service_command(struct agent *a, const struct service_request *request, serv
         return service_restart(a, err);
     if (strcmp(verb, "reload") == 0)
         return service_reload(a, err);
+    if (strcmp(verb, "again") == 0)
+        return service_again(err);
     if (strcmp(verb, "status") == 0)
         return service_show(err);
     if (strcmp(verb, "remove") == 0)

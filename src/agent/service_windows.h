@@ -10,11 +10,12 @@
 #define SERVICE_OWN_NAME "multissh-agent"
 #define SERVICE_OWN_NAME_W L"multissh-agent"
 #define SERVICE_SSHD_NAME "multissh-sshd" /* its program logs, too */
-/* A control of our own: end in a way that makes the SCM start the service again. So a restart is not cut short when
- * whoever asked for it came through this very agent. */
+/* A control of our own: end, and see to it that the service is started again. So a restart is not cut short when whoever
+ * asked for it came through this very agent. */
 #define SERVICE_CONTROL_AGAIN 128
 
-/* What the service ends with besides 0, as a service-specific code: 1 and 2 as the program does. */
+/* What the service ends with besides 0, as a service-specific code: 1 and 2 as the program does; and this, when it could
+ * not see to its being started again itself, so that the SCM does. */
 #define SERVICE_EXIT_AGAIN 3
 
 /* --- service_windows_line.c: the command line, in which there are no other words than these --- */
@@ -50,8 +51,8 @@ int service_scm_await(const struct service_scm *scm, DWORD state, SERVICE_STATUS
 int service_scm_start(const struct service_scm *scm, bool *ret_changed, SERVICE_STATUS_PROCESS *ret_status,
                       struct errmsg *err);
 int service_scm_stop(const struct service_scm *scm, bool *ret_changed, struct errmsg *err);
-/* Ends it, if it runs, and has the SCM start it again: also when this process is ended with it, as a session of the
- * agent's is. Returns as service_scm_start. */
+/* Ends it, if it runs, and has it started again: also when this process is ended with it, as a session of the agent's
+ * is. Returns as service_scm_start. */
 int service_scm_restart(const struct service_scm *scm, SERVICE_STATUS_PROCESS *ret_status,
                         struct errmsg *err);
 
@@ -66,6 +67,8 @@ int service_start(struct agent *a, struct errmsg *err);
 int service_stop(struct errmsg *err);
 int service_restart(struct agent *a, struct errmsg *err);
 int service_reload(struct agent *a, struct errmsg *err);
+/* In the process that the service leaves behind at a restart: waits for its end, and starts it. */
+int service_again(struct errmsg *err);
 /* Returns an enum service_status, or a negative errno value. */
 int service_show(struct errmsg *err);
 /* In the process that the SCM has started. Returns the exit status, or a negative errno value with err. */

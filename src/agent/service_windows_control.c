@@ -2,11 +2,15 @@
 #include "agent/service_windows.h"
 
 #include "agent/agent.h"
+#include "base/eventlog_windows.h"
+#include "base/log.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define AGAIN_TRIES 10
+#define AGAIN_PAUSE_MS 3000
 #define EVENTS "Get-WinEvent -ProviderName " SERVICE_OWN_NAME " -MaxEvents 5"
 
 /* The settings as the service will find them, read before it is touched: whoever types sees what is wrong with them. */
@@ -62,7 +66,8 @@ int service_start(struct agent *a, struct errmsg *err)
     if (r == 0 && status.dwCurrentState != SERVICE_RUNNING)
         r = service_not_begun(&status, err);
     if (r == 0)
-        printf("the service %s, process %lu\n", changed ? "is started" : "runs already", status.dwProcessId);
+        printf("multissh-agent %s as a service, process %lu\n", changed ? "runs" : "runs already",
+               status.dwProcessId);
     service_scm_close(&scm);
     return r;
 }
@@ -75,7 +80,7 @@ int service_stop(struct errmsg *err)
     if (r == 0)
         r = service_scm_stop(&scm, &changed, err);
     if (r == 0)
-        printf("the service %s\n", changed ? "is stopped" : "does not run");
+        printf("multissh-agent is %s\n", changed ? "stopped" : "not running");
     service_scm_close(&scm);
     return r;
 }
@@ -92,8 +97,29 @@ int service_restart(struct agent *a, struct errmsg *err)
     if (r == 0 && status.dwCurrentState != SERVICE_RUNNING)
         r = service_not_begun(&status, err);
     if (r == 0)
-        printf("the service is restarted, process %lu\n", status.dwProcessId);
+        printf("multissh-agent is restarted, process %lu\n", status.dwProcessId);
     service_scm_close(&scm);
+    return r;
+}
+
+int service_again(struct errmsg *err)
+{
+    struct service_scm scm;
+    SERVICE_STATUS_PROCESS status;
+    bool ignored;
+    int r = -EAGAIN;
+    if (eventlog_needed())
+        (void)eventlog_open(SERVICE_OWN_NAME);
+    for (int i = 0; r != 0 && i < AGAIN_TRIES; i++) {
+        if (i > 0)
+            Sleep(AGAIN_PAUSE_MS);
+        r = open_installed(&scm, SERVICE_START, err);
+        if (r == 0)
+            r = service_scm_start(&scm, &ignored, &status, err);
+        service_scm_close(&scm);
+        if (r != 0)
+            log_error("the restart has not begun: %s", err->text);
+    }
     return r;
 }
 
@@ -110,7 +136,7 @@ int service_reload(struct agent *a, struct errmsg *err)
                              "the service does not run: it reads its settings when it is started")
                 : service_scm_fault(GetLastError(), "reach the service", err);
     if (r == 0)
-        printf("the service reads %s again\n", a->conf_path);
+        printf("multissh-agent reads %s again\n", a->conf_path);
     service_scm_close(&scm);
     return r;
 }

@@ -159,11 +159,10 @@ static int set_up(const struct service_scm *scm, struct errmsg *err)
     if (!ChangeServiceConfig2W(scm->service, SERVICE_CONFIG_DESCRIPTION, &words) ||
         !ChangeServiceConfig2W(scm->service, SERVICE_CONFIG_FAILURE_ACTIONS, &failure))
         return service_scm_fault(GetLastError(), "set the service up", err);
-    if (!ChangeServiceConfig2W(scm->service, SERVICE_CONFIG_FAILURE_ACTIONS_FLAG, &flag)) {
-        char why[200];
-        win_words(GetLastError(), why, sizeof why);
-        log_warn("the service is restarted after a crash alone, and not when it ends with an error: %s", why);
-    }
+    /* Wine does not know this one. */
+    if (!ChangeServiceConfig2W(scm->service, SERVICE_CONFIG_FAILURE_ACTIONS_FLAG, &flag) &&
+        GetLastError() != ERROR_INVALID_LEVEL)
+        return service_scm_fault(GetLastError(), "set the service up", err);
     return 0;
 }
 
@@ -195,7 +194,7 @@ static int begin(const struct service_scm *scm, struct errmsg *err)
     if (r == 0 && status.dwCurrentState != SERVICE_RUNNING)
         r = service_not_begun(&status, err);
     if (r == 0)
-        printf("the service is installed and runs, process %lu; it starts with the machine\n",
+        printf("multissh-agent is installed as a service and runs, process %lu; it starts with the machine\n",
                status.dwProcessId);
     return r;
 }
@@ -217,7 +216,8 @@ static int install(struct agent *a, const struct service_request *request, struc
     if (r == 0 && !request->no_run)
         return begin(scm, err);
     if (r == 0)
-        printf("the service is installed; it starts with the machine, or by: multissh-agent service %s\n",
+        printf("multissh-agent is installed as a service; it starts with the machine, or by: multissh-agent "
+               "service %s\n",
                runs ? "restart" : "start");
     return r;
 }
@@ -292,7 +292,7 @@ int service_remove(struct errmsg *err)
         goto out;
     if (eventlog_unregister(SERVICE_OWN_NAME) != 0 || eventlog_unregister(SERVICE_SSHD_NAME) != 0)
         log_warn("its names stay in the event log");
-    printf("the service is removed; its key and settings stay in %s\n",
+    printf("the service is removed; the machine's key and settings stay in %s\n",
            state[0] != 0 ? state : "the state folder");
 out:
     service_scm_close(&scm);

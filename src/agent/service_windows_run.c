@@ -28,7 +28,7 @@ static struct {
     SRWLOCK lock;                 /* for what is below */
     SERVICE_STATUS status;
     unsigned asked; /* by the SCM, not done yet */
-    bool again;     /* the SCM is to start it again */
+    bool again;     /* it is to be started again */
     bool attached;  /* wake is there */
     uv_async_t wake;
 } state = {.lock = SRWLOCK_INIT};
@@ -48,13 +48,32 @@ static void report(DWORD now, DWORD hint)
     (void)SetServiceStatus(state.handle, &state.status); /* nobody else to tell when it fails */
 }
 
+/* A process of its own that waits for the end of this one and starts the service again. Whoever asked for that may be
+ * gone with the sessions. Returns 0 or a negative errno value. */
+static int start_starter(void)
+{
+    static wchar_t program[FS_PATH_MAX];
+    static wchar_t line[] = L"multissh-agent service again";
+    STARTUPINFOW how = {.cb = sizeof how};
+    PROCESS_INFORMATION made;
+    DWORD n = GetModuleFileNameW(NULL, program, FS_PATH_MAX);
+    if (n == 0 || n == FS_PATH_MAX)
+        return -ENAMETOOLONG;
+    if (!CreateProcessW(program, line, NULL, NULL, FALSE, DETACHED_PROCESS, NULL, NULL, &how, &made))
+        return win_errno(GetLastError());
+    CloseHandle(made.hThread);
+    CloseHandle(made.hProcess);
+    return 0;
+}
+
 static void report_end(int result)
 {
     DWORD code = result == -EINVAL || result == -ERANGE ? EXIT_SETTINGS : EXIT_FAULT;
     AcquireSRWLockExclusive(&state.lock);
-    if (result == 0 && state.again)
+    bool left = result == 0 && state.again && start_starter() != 0; /* to the SCM, as after a fault */
+    if (left)
         code = SERVICE_EXIT_AGAIN;
-    if (result != 0 || state.again) {
+    if (result != 0 || left) {
         state.status.dwWin32ExitCode = ERROR_SERVICE_SPECIFIC_ERROR;
         state.status.dwServiceSpecificExitCode = code;
     }

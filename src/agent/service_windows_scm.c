@@ -6,7 +6,7 @@
 
 #define LOOK_MS 100
 #define PROCESS_END_MS 5000
-#define AGAIN_MS 6000     /* the SCM starts it again after 2 s */
+#define AGAIN_MS 6000     /* then the old one has not seen to it */
 #define PATIENCE_MS 60000 /* the SCM itself gives a service 30 s to answer */
 
 int service_scm_fault(DWORD error, const char *what, struct errmsg *err)
@@ -145,7 +145,7 @@ int service_scm_stop(const struct service_scm *scm, bool *ret_changed, struct er
     return r;
 }
 
-/* Waits until another process is the service's. The SCM starts it; where it does not, this does. */
+/* Waits until another process is the service's; when nobody has started it, this does. */
 static int await_again(const struct service_scm *scm, DWORD old, SERVICE_STATUS_PROCESS *ret_status,
                        struct errmsg *err)
 {
