@@ -33,7 +33,7 @@ static bool find_calls(struct conpty_calls *ret_calls)
 {
     if (used != NULL) {
         *ret_calls = *used;
-        return true;
+        return used->create != NULL;
     }
     ret_calls->create = (conpty_create_fn *)look_up(L"kernel32.dll", "CreatePseudoConsole");
     ret_calls->resize = (conpty_resize_fn *)look_up(L"kernel32.dll", "ResizePseudoConsole");

@@ -24,7 +24,8 @@ struct conpty_calls {
     conpty_resize_fn *resize;
     conpty_close_fn *close;
 };
-/* From now on these are called; NULL: the system's again. For tests; before any other call of conpty_*. */
+/* From now on these are called; without create: as if there were none; NULL: the system's again. For tests, while no
+ * console is open. */
 void conpty_use(const struct conpty_calls *calls);
 
 /* in: where it reads what is typed; out: where it writes the screen. Both stay the caller's, who closes them once the

@@ -7,8 +7,8 @@
 
 struct pipes_bridge {
     struct pipes_flow *in, *out;
-    SOCKET
-        end; /* the caller's once more: one that is closed over bytes that nobody read takes back what it sent */
+    /* The caller's, once more: one that is closed over bytes that nobody has read takes back what it sent. */
+    SOCKET end;
 };
 
 static void bridge_free(struct pipes_bridge *bridge)

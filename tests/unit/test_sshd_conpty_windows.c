@@ -1,0 +1,454 @@
+/* Pseudo consoles: which calls are made of the system, and a shell on one. This program is its own shell: started with
+ * `-c WORDS` it does what they say. */
+#include "cmocka_all.h"
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "sshd/child_windows.h"
+#include "sshd/conpty_windows.h"
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEADLINE_MS 60000
+#define LINES 500
+
+static char self[1024];
+
+/* --- the program that is started --- */
+
+static int say_lines(void)
+{
+    for (int i = 0; i < LINES; i++) {
+        (void)printf("line %d of them\n", i);
+    }
+    (void)printf("the last\n");
+    (void)fflush(stdout);
+    return 9;
+}
+
+/* Tells every character that comes, until a q. */
+static int tell_keys(void)
+{
+    HANDLE in = GetStdHandle(STD_INPUT_HANDLE);
+    wchar_t key = 0;
+    DWORD n;
+    if (!SetConsoleMode(in, 0)) {
+        (void)printf("no console: %lu\n", GetLastError());
+        return 1;
+    }
+    (void)printf("ready\n");
+    (void)fflush(stdout);
+    while (key != L'q' && ReadConsoleW(in, &key, 1, &n, NULL) && n == 1) {
+        (void)printf("<%04x>\n", (unsigned)key);
+        (void)fflush(stdout);
+    }
+    return 0;
+}
+
+static int tell_size(void)
+{
+    CONSOLE_SCREEN_BUFFER_INFO info;
+    if (!GetConsoleScreenBufferInfo(GetStdHandle(STD_OUTPUT_HANDLE), &info)) {
+        return 1;
+    }
+    (void)printf("size %d %d\n", info.srWindow.Right - info.srWindow.Left + 1,
+                 info.srWindow.Bottom - info.srWindow.Top + 1);
+    (void)fflush(stdout);
+    return 0;
+}
+
+static int say_wide(void)
+{
+    static const wchar_t text[] = L"\x4e2d\x6587 gr\xfc\xdf";
+    DWORD n;
+    return WriteConsoleW(GetStdHandle(STD_OUTPUT_HANDLE), text, sizeof text / sizeof text[0] - 1, &n, NULL)
+               ? 0
+               : 1;
+}
+
+static int be_child(const char *words)
+{
+    if (strcmp(words, "lines") == 0) {
+        return say_lines();
+    }
+    if (strcmp(words, "keys") == 0) {
+        return tell_keys();
+    }
+    if (strcmp(words, "size") == 0) {
+        return tell_size();
+    }
+    if (strcmp(words, "wide") == 0) {
+        return say_wide();
+    }
+    if (strcmp(words, "term") == 0) {
+        (void)printf("TERM is %s.\n", getenv("TERM"));
+    }
+    return 0;
+}
+
+/* --- calls that are only noted --- */
+
+static struct {
+    COORD created, resized;
+    unsigned creates, resizes, closes;
+    HRESULT result;
+} seen;
+
+static HRESULT WINAPI note_create(COORD size, HANDLE in, HANDLE out, DWORD flags, void **ret_handle)
+{
+    assert_ptr_equal(in, (HANDLE)3);
+    assert_ptr_equal(out, (HANDLE)4);
+    assert_int_equal(flags, 0);
+    seen.created = size;
+    seen.creates++;
+    *ret_handle = &seen;
+    return seen.result;
+}
+
+static HRESULT WINAPI note_resize(void *handle, COORD size)
+{
+    assert_ptr_equal(handle, &seen);
+    seen.resized = size;
+    seen.resizes++;
+    return E_NOTIMPL; /* as Wine; nobody minds */
+}
+
+static void WINAPI note_close(void *handle)
+{
+    assert_ptr_equal(handle, &seen);
+    seen.closes++;
+}
+
+static int note(void **state)
+{
+    static const struct conpty_calls calls = {note_create, note_resize, note_close};
+    (void)state;
+    memset(&seen, 0, sizeof seen);
+    conpty_use(&calls);
+    return 0;
+}
+
+static int note_no_more(void **state)
+{
+    (void)state;
+    conpty_use(NULL);
+    return 0;
+}
+
+static void test_sizes(void **state)
+{
+    static const struct {
+        unsigned columns, rows;
+        SHORT x, y;
+    } sizes[] = {{120, 40, 120, 40},
+                 {0, 0, 80, 24},
+                 {0, 50, 80, 50},
+                 {1, 1, 1, 1},
+                 {32767, 32767, 32767, 32767},
+                 {65535, 70000, 32767, 32767},
+                 {0xffffffffu, 32768, 32767, 32767}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        struct conpty *console;
+        struct errmsg err;
+        assert_int_equal(conpty_new(sizes[i].columns, sizes[i].rows, (HANDLE)3, (HANDLE)4, &console, &err),
+                         0);
+        assert_ptr_equal(conpty_handle(console), &seen);
+        assert_int_equal(seen.created.X, sizes[i].x);
+        assert_int_equal(seen.created.Y, sizes[i].y);
+        conpty_resize(console, sizes[i].columns, sizes[i].rows);
+        assert_int_equal(seen.resized.X, sizes[i].x);
+        assert_int_equal(seen.resized.Y, sizes[i].y);
+        assert_int_equal(seen.resizes, i + 1);
+        conpty_free(console);
+        assert_int_equal(seen.closes, i + 1);
+    }
+}
+
+static void test_shut_once(void **state)
+{
+    struct conpty *console;
+    struct errmsg err;
+    (void)state;
+    assert_int_equal(conpty_new(80, 24, (HANDLE)3, (HANDLE)4, &console, &err), 0);
+    conpty_shut(console);
+    conpty_shut(console);
+    conpty_resize(console, 90, 30);
+    conpty_free(console);
+    assert_int_equal(seen.closes, 1);
+    assert_int_equal(seen.resizes, 0);
+    conpty_free(NULL);
+}
+
+static void test_no_console(void **state)
+{
+    static const struct conpty_calls none = {NULL, NULL, NULL};
+    struct conpty *console = NULL;
+    struct errmsg err;
+    (void)state;
+    seen.result = HRESULT_FROM_WIN32(ERROR_ACCESS_DENIED);
+    assert_int_equal(conpty_new(80, 24, (HANDLE)3, (HANDLE)4, &console, &err), -EACCES);
+    assert_non_null(strstr(err.text, "pseudo console"));
+    conpty_use(&none);
+    assert_int_equal(conpty_new(80, 24, (HANDLE)3, (HANDLE)4, &console, &err), -ENOSYS);
+    assert_non_null(strstr(err.text, "1809"));
+    assert_null(console);
+}
+
+/* --- a program on a real one --- */
+
+struct run {
+    struct child *child;
+    int fd, end;
+    char out[256u << 10];
+    size_t n;
+    bool over, coded;
+    uint32_t code;
+};
+
+static struct run run;
+
+static void begin(const char *command, const char *shell)
+{
+    const struct child_spec spec = {.kind = command == NULL ? HOST_SHELL : HOST_EXEC,
+                                    .command = command,
+                                    .shell = shell,
+                                    .pty = true,
+                                    .term = "xterm-256color",
+                                    .columns = 100,
+                                    .rows = 30};
+    struct errmsg err = {""};
+    int fds[3];
+    memset(&run, 0, sizeof run);
+    if (child_start(&spec, &run.child, fds, &run.end, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+    assert_int_equal(fds[0], fds[1]);
+    assert_int_equal(fds[0], fds[2]);
+    run.fd = fds[0];
+}
+
+static void finish(void)
+{
+    child_close(run.child);
+    io_close(run.fd);
+    io_close(run.end);
+}
+
+static void type(const char *keys)
+{
+    assert_int_equal(io_write(run.fd, keys, strlen(keys)), strlen(keys));
+}
+
+static void take_output(void)
+{
+    long got = io_read(run.fd, run.out + run.n, sizeof run.out - 1 - run.n);
+    if (got > 0) {
+        run.n += (size_t)got;
+        run.out[run.n] = '\0';
+    } else {
+        run.over = got != -EAGAIN;
+    }
+}
+
+static void turn(void)
+{
+    struct pollfd fds[] = {{.fd = run.over ? -1 : run.fd, .events = POLLIN},
+                           {.fd = run.coded ? -1 : run.end, .events = POLLIN}};
+    if (io_poll(fds, 2, DEADLINE_MS) <= 0) {
+        fail_msg("nothing more came after: %s", run.out);
+    }
+    if (fds[0].revents != 0) {
+        take_output();
+    }
+    if (fds[1].revents != 0) {
+        assert_int_equal(io_read(run.end, &run.code, sizeof run.code), sizeof run.code);
+        run.coded = true;
+    }
+}
+
+static void to_the_end(void)
+{
+    while (!run.over || !run.coded) {
+        turn();
+    }
+}
+
+/* Past a sequence that begins at p; puts the blanks into plain that one of them stands for. */
+static const char *past_sequence(const char *p, char *plain, size_t *n)
+{
+    if (p[1] == ']') {
+        p += strcspn(p, "\a");
+    } else if (p[1] == '[') {
+        char *end;
+        unsigned long count = strtoul(p + 2, &end, 10);
+        p += 2 + strcspn(p + 2, "@ABCDEFGHIJKLMNOPQRSTUVWXYZ`abcdefghijklmnopqrstuvwxyz{|}~");
+        for (; end == p && *p == 'C' && count > 0 && count < 100; count--) {
+            plain[(*n)++] = ' ';
+        }
+    }
+    return *p == '\0' ? p : p + 1;
+}
+
+/* What is shown, without what moves the cursor; such movements may stand between any two letters. */
+static bool shown(const char *text)
+{
+    static char plain[25 * sizeof run.out];
+    size_t n = 0;
+    for (const char *p = run.out; *p != '\0';) {
+        if (*p == '\x1b') {
+            p = past_sequence(p, plain, &n);
+        } else {
+            plain[n++] = *p++;
+        }
+    }
+    plain[n] = '\0';
+    return strstr(plain, text) != NULL;
+}
+
+static void wait_for_text(const char *text)
+{
+    while (!shown(text)) {
+        if (run.over) {
+            fail_msg("'%s' was not shown, but: %s", text, run.out);
+        }
+        turn();
+    }
+}
+
+static void test_a_shell(void **state)
+{
+    (void)state;
+    begin(NULL, "cmd");
+    wait_for_text(">");
+    type("echo one^+two\r");
+    wait_for_text("one+two");
+    type("exit 5\r");
+    to_the_end();
+    assert_int_equal(run.code, 5);
+    finish();
+}
+
+static void test_the_last_line_comes(void **state)
+{
+    (void)state;
+    begin("lines", self);
+    to_the_end();
+    assert_true(shown("the last"));
+    assert_int_equal(run.code, 9);
+    finish();
+}
+
+static void test_the_size_it_began_with(void **state)
+{
+    (void)state;
+    begin("size", self);
+    to_the_end();
+    assert_true(shown("size 100 30"));
+    finish();
+}
+
+static void test_wide_text_and_term(void **state)
+{
+    (void)state;
+    begin("wide", self);
+    to_the_end();
+    assert_true(shown("\xe4\xb8\xad\xe6\x96\x87 gr\xc3\xbc\xc3\x9f"));
+    finish();
+    begin("term", self);
+    to_the_end();
+    assert_true(shown("TERM is xterm-256color."));
+    finish();
+}
+
+static bool on_wine(void)
+{
+    return GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != NULL;
+}
+
+static void test_keys(void **state)
+{
+    (void)state;
+    begin("keys", self);
+    wait_for_text("ready");
+    type("a\xc3\xbc");
+    wait_for_text("<0061>");
+    wait_for_text("<00fc>");
+    if (!on_wine()) { /* which ends the console's input then */
+        child_signal(run.child, "INT");
+        wait_for_text("<0003>");
+    }
+    child_resize(run.child, 90, 20);
+    type("q");
+    to_the_end();
+    assert_int_equal(run.code, 0);
+    child_resize(run.child, 91, 21);
+    child_signal(run.child, "INT");
+    finish();
+}
+
+static void test_a_closed_one_ends(void **state)
+{
+    (void)state;
+    begin("keys", self);
+    wait_for_text("ready");
+    child_close(run.child);
+    run.child = NULL;
+    to_the_end();
+    assert_int_equal(run.code, 129);
+    finish();
+}
+
+static DWORD count_handles(void)
+{
+    DWORD n = 0;
+    assert_true(GetProcessHandleCount(GetCurrentProcess(), &n));
+    return n;
+}
+
+static void test_nothing_is_left(void **state)
+{
+    DWORD before = count_handles();
+    uint64_t until;
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        begin("keys", self);
+        if (i % 2 == 0) {
+            wait_for_text("ready");
+        }
+        finish();
+    }
+    until = clock_now_ms() + DEADLINE_MS;
+    while (count_handles() > before) {
+        if (clock_now_ms() > until) {
+            fail_msg("%lu handles were %lu", (unsigned long)count_handles(), (unsigned long)before);
+        }
+        Sleep(10);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_sizes, note, note_no_more),
+        cmocka_unit_test_setup_teardown(test_shut_once, note, note_no_more),
+        cmocka_unit_test_setup_teardown(test_no_console, note, note_no_more),
+        cmocka_unit_test(test_a_shell),
+        cmocka_unit_test(test_the_last_line_comes),
+        cmocka_unit_test(test_the_size_it_began_with),
+        cmocka_unit_test(test_wide_text_and_term),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_a_closed_one_ends),
+        cmocka_unit_test(test_nothing_is_left),
+    };
+    if (argc == 3 && strcmp(argv[1], "-c") == 0) {
+        return be_child(argv[2]);
+    }
+    if (io_start() != 0 || GetModuleFileNameA(NULL, self, sizeof self) == 0) {
+        return 1;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
