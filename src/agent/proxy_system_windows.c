@@ -42,6 +42,24 @@ static int take(const wchar_t *wide, const wchar_t *wide_bypass, const struct ad
     return r == 0 ? 1 : r == -ENOENT ? 0 : r;
 }
 
+/* The system's table of messages has none of these. */
+static void script_words(DWORD error, char *out, size_t size)
+{
+    switch (error) {
+    case ERROR_WINHTTP_UNABLE_TO_DOWNLOAD_SCRIPT:
+        snprintf(out, size, "it cannot be downloaded");
+        break;
+    case ERROR_WINHTTP_BAD_AUTO_PROXY_SCRIPT:
+        snprintf(out, size, "it is faulty");
+        break;
+    case ERROR_WINHTTP_LOGIN_FAILURE:
+        snprintf(out, size, "its server wants a login");
+        break;
+    default:
+        win_words(error, out, size);
+    }
+}
+
 /* Asks a script: the one at url, or (NULL) the one that the network names. Returns as take, with err filled when no
  * script could be asked. */
 static int ask_script(wchar_t *url, const struct addr_hostport *to, struct proxy *ret_p, struct errmsg *err)
@@ -64,8 +82,12 @@ static int ask_script(wchar_t *url, const struct addr_hostport *to, struct proxy
         if (info.dwAccessType == WINHTTP_ACCESS_TYPE_NAMED_PROXY)
             r = take(info.lpszProxy, info.lpszProxyBypass, to, ret_p, err);
     } else {
-        win_words(GetLastError(), words, sizeof words);
-        errmsg_set(err, 0, "the script that names the proxy cannot be asked: %s", words);
+        DWORD error = GetLastError();
+        char *at = NULL;
+        script_words(error, words, sizeof words);
+        if (url != NULL && win_utf8(url, &at) == 0)
+            errmsg_set(err, 0, "the script that names the proxy, %.200s, cannot be asked: %s", at, words);
+        free(at);
         r = -ENOENT;
     }
     free(target);

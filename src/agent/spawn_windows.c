@@ -57,7 +57,7 @@ static int start(uv_loop_t *loop, uv_process_t *process, uv_exit_cb exit_cb, cha
 int spawn_connected(uv_loop_t *loop, uv_process_t *process, uv_exit_cb exit_cb, char **args,
                     uv_stream_t **ret_stream)
 {
-    int ends[2] = {-1, -1}, yes = 1;
+    int ends[2] = {-1, -1};
     uv_tcp_t *tcp = calloc(1, sizeof *tcp);
     int r = tcp != NULL ? uv_tcp_init(loop, tcp) : UV_ENOMEM;
     if (r != 0) {
@@ -69,10 +69,6 @@ int spawn_connected(uv_loop_t *loop, uv_process_t *process, uv_exit_cb exit_cb, 
         r = uv_tcp_open(tcp, (uv_os_sock_t)ends[0]);
     if (r == 0)
         ends[0] = -1; /* the handle's */
-    if (r == 0)
-        r = uv_tcp_nodelay(tcp, 1);
-    if (r == 0 && setsockopt((SOCKET)ends[1], IPPROTO_TCP, TCP_NODELAY, (const char *)&yes, sizeof yes) != 0)
-        r = uv_translate_sys_error(WSAGetLastError());
     if (r == 0)
         r = start(loop, process, exit_cb, args, ends[1]);
     DWORD error = GetLastError();

@@ -1,10 +1,8 @@
-/* The kernel's tables of sockets: recorded ones, in any pieces, and this host's own. */
+/* The kernel's tables of sockets: recorded ones, in any pieces. */
 #include "cmocka_all.h"
 
 #include "agent/listen.h"
 #include <string.h>
-#include <unistd.h>
-#include <uv.h>
 
 #define HEAD                                                                                                 \
     "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -70,44 +68,11 @@ static void nonsense(void **state)
     assert_false(scan(long_line, false, false, local, 4, 22, 100));
 }
 
-/* A real listener on this host comes and goes. */
-static void this_host(void **state)
-{
-    struct sockaddr_in in;
-    socklen_t size = sizeof in;
-    (void)state;
-    assert_int_equal(uv_ip4_addr("127.0.0.1", 0, &in), 0);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (const struct sockaddr *)&in, sizeof in), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &size), 0);
-    assert_int_equal(listen_check((const struct sockaddr *)&in), 0); /* bound is not listening */
-    assert_int_equal(listen(fd, 1), 0);
-    assert_int_equal(listen_check((const struct sockaddr *)&in), 1);
-    close(fd);
-    assert_int_equal(listen_check((const struct sockaddr *)&in), 0);
-}
-
-static void whose_address(void **state)
-{
-    struct sockaddr_in in;
-    struct sockaddr_in6 in6;
-    (void)state;
-    assert_int_equal(uv_ip4_addr("127.3.4.5", 22, &in), 0);
-    assert_true(listen_is_local((const struct sockaddr *)&in));
-    assert_int_equal(uv_ip4_addr("192.0.2.77", 22, &in), 0);
-    assert_false(listen_is_local((const struct sockaddr *)&in));
-    assert_int_equal(uv_ip6_addr("2001:db8::77", 22, &in6), 0);
-    assert_false(listen_is_local((const struct sockaddr *)&in6));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recorded),
         cmocka_unit_test(nonsense),
-        cmocka_unit_test(this_host),
-        cmocka_unit_test(whose_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
