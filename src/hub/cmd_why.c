@@ -9,21 +9,26 @@ static bool is_published(const struct machine *m)
     return strncmp(m->holder, "user:", 5) == 0;
 }
 
+static bool is_windows(const struct machine *m)
+{
+    return strcmp(m->os, "windows") == 0;
+}
+
 static void say_own_server(struct cmd *c, const struct machine *m)
 {
     const char *at = m->ssh_target[0] == '\0' ? "its SSH port" : m->ssh_target;
     if (strcmp(m->ssh, "none") == 0)
-        cmd_out(c, "It has no SSH server: install one (apt install openssh-server), or tell its agent where "
-                   "one is (multissh-agent "
-                   "--ssh ADDR:PORT).\n");
+        cmd_out(c,
+                "It has no SSH server: install one (%s), or tell its agent where one is (multissh-agent "
+                "--ssh ADDR:PORT).\n",
+                is_windows(m) ? "Settings, Optional features, OpenSSH Server" : "apt install openssh-server");
     else if (strcmp(m->ssh_state, "ok") == 0)
         cmd_out(c, "Its SSH server (%s) answers.\n", at);
     else if (strcmp(m->ssh_state, "refused") == 0)
         cmd_out(c,
-                "Its SSH server is not running: %s refused the connection. Start it there (systemctl start "
-                "ssh), or tell its agent "
-                "where it is (multissh-agent --ssh ADDR:PORT).\n",
-                at);
+                "Its SSH server is not running: %s refused the connection. Start it there (%s), or tell its "
+                "agent where it is (multissh-agent --ssh ADDR:PORT).\n",
+                at, is_windows(m) ? "Start-Service sshd" : "systemctl start ssh");
     else if (strcmp(m->ssh_state, "timeout") == 0)
         cmd_out(c,
                 "Its SSH server (%s) does not answer: look on the machine whether it hangs, or a firewall is "
@@ -53,7 +58,7 @@ static void say_host_keys(struct cmd *c, const struct machine *m)
 {
     const char *how = "asked by its agent of its SSH server (ssh-keyscan)";
     if (strcmp(m->host_keys_from, "files") == 0)
-        how = "read by its agent from /etc/ssh";
+        how = is_windows(m) ? "read by its agent from %ProgramData%\\ssh" : "read by its agent from /etc/ssh";
     else if (strcmp(m->host_keys_from, "built-in") == 0)
         how = "asked by its agent of multissh-sshd";
     if (m->n_host_keys > 0)
