@@ -17,11 +17,28 @@ bool inetd_log(void)
     return eventlog_needed() && eventlog_open("multissh-sshd") == 0;
 }
 
-static bool is_connection(HANDLE handle)
+/* Made this process' own: Wine takes no other for a socket, and an inherited one may be shared with who started this.
+ * Returns -ENOTSOCK when it is no connection. */
+static int take_socket(HANDLE handle, int *ret_fd)
 {
-    int type = 0;
-    int size = sizeof type;
-    return getsockopt((SOCKET)handle, SOL_SOCKET, SO_TYPE, (char *)&type, &size) == 0 && type == SOCK_STREAM;
+    WSAPROTOCOL_INFOW info;
+    SOCKET own;
+    if (WSADuplicateSocketW((SOCKET)handle, GetCurrentProcessId(), &info) != 0) {
+        return -ENOTSOCK;
+    }
+    if (info.iSocketType != SOCK_STREAM) {
+        return -ENOTSOCK;
+    }
+    own = WSASocketW(FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, &info, 0,
+                     WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
+    if (own == INVALID_SOCKET) {
+        return win_errno((DWORD)WSAGetLastError());
+    }
+    if (closesocket((SOCKET)handle) != 0) {
+        CloseHandle(handle);
+    }
+    *ret_fd = (int)own;
+    return 0;
 }
 
 /* What is read and written from now on by way of the C library goes nowhere. */
@@ -42,16 +59,14 @@ int inetd_descriptor(int *ret_fd, bool *ret_bridged, struct errmsg *err)
     if (in == NULL || in == INVALID_HANDLE_VALUE) {
         return errmsg_set(err, -EBADF, "--inetd: there is no standard input, which should be the connection");
     }
-    if (is_connection(in)) {
-        (void)SetHandleInformation(in, HANDLE_FLAG_INHERIT, 0);
-        *ret_fd = (int)(SOCKET)in;
-        rc = 0;
-    } else if (GetFileType(in) == FILE_TYPE_PIPE && out != NULL && GetFileType(out) == FILE_TYPE_PIPE) {
+    rc = take_socket(in, ret_fd);
+    if (rc == -ENOTSOCK && GetFileType(in) == FILE_TYPE_PIPE && out != NULL &&
+        GetFileType(out) == FILE_TYPE_PIPE) {
         *ret_bridged = true;
         rc = pipes_bridge_new(in, out, ret_fd, &bridge);
-    } else {
+    } else if (rc == -ENOTSOCK) {
         return errmsg_set(
-            err, -ENOTSOCK,
+            err, rc,
             "--inetd: standard input is not a connection: this program is started by multissh-agent, "
             "or as `ssh -o ProxyCommand=\"multissh-sshd --inetd\" HOST`");
     }
