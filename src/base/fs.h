@@ -24,8 +24,8 @@ int fs_write_atomic(const char *path, const void *data, size_t n, unsigned mode)
  * negative errno value. */
 int fs_sync_folder_of(const char *path);
 
-/* Makes the folder and its parents; the last one with mode 0700: on Windows for this user, SYSTEM and the
- * Administrators alone, whatever stands above. An existing one is accepted when it is a folder. Returns 0 or a negative
+/* Makes the folder and its parents; the last one with mode 0700: on Windows for SYSTEM, the Administrators
+ * and, unless it is one of them (elevated), this user alone, whatever stands above. An existing one is accepted when it is a folder. Returns 0 or a negative
  * errno value. */
 int fs_mkdir_private(const char *path);
 
@@ -33,6 +33,8 @@ int fs_mkdir_private(const char *path);
  * by this user, SYSTEM or the Administrators, and its access control list gives nobody else a right to read or change
  * it. Returns 0, -EPERM (it is open to others) or another negative errno value. */
 int fs_check_private(const char *path);
+/* What to do about it, for a sentence: "chmod 600 it, and own it". */
+extern const char fs_private_advice[];
 
 /* Does the path begin at a root? On Windows: a drive's or a share of another machine. */
 bool fs_absolute(const char *path);

@@ -158,6 +158,8 @@ int fs_mkdir_private(const char *path)
     return make_folder(part, 0700);
 }
 
+const char fs_private_advice[] = "chmod 600 it, and own it";
+
 int fs_check_private(const char *path)
 {
     struct stat st;

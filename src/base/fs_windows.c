@@ -244,6 +244,10 @@ int fs_mkdir_private(const char *path)
     return r;
 }
 
+const char fs_private_advice[] =
+    "let it belong to you or the Administrators, and take away all others' rights to it, as by icacls FILE "
+    "/inheritance:r /grant:r SYSTEM:F Administrators:F \"%USERNAME%\":F";
+
 int fs_check_private(const char *path)
 {
     PSECURITY_DESCRIPTOR descriptor = NULL;

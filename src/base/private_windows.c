@@ -38,6 +38,22 @@ static int own_user(TOKEN_USER **ret_user)
     return 0;
 }
 
+/* Does the process act as an administrator or the system? When it cannot be told, it is as any user. */
+static bool elevated(const TOKEN_USER *user)
+{
+    HANDLE token = NULL;
+    TOKEN_ELEVATION elevation = {0};
+    DWORD n = 0;
+    if (IsWellKnownSid(user->User.Sid, WinLocalSystemSid))
+        return true;
+    if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token))
+        return false;
+    bool yes = GetTokenInformation(token, TokenElevation, &elevation, sizeof elevation, &n) &&
+               elevation.TokenIsElevated != 0;
+    CloseHandle(token);
+    return yes;
+}
+
 int private_init(struct private_rights *rights)
 {
     wchar_t sddl[SDDL_CHARS], *sid = NULL;
@@ -50,7 +66,7 @@ int private_init(struct private_rights *rights)
         r = win_errno(GetLastError());
         goto out;
     }
-    bool more = !IsWellKnownSid(user->User.Sid, WinLocalSystemSid);
+    bool more = !elevated(user);
     int n = _snwprintf(sddl, SDDL_CHARS, L"D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)%ls%ls%ls",
                        more ? L"(A;OICI;FA;;;" : L"", more ? sid : L"", more ? L")" : L"");
     if (n <= 0 || n >= SDDL_CHARS)

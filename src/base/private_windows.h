@@ -10,8 +10,9 @@ struct private_rights {
     PSECURITY_DESCRIPTOR descriptor;
 };
 
-/* Rights for this process' user, SYSTEM and the Administrators alone, that nothing above adds to, and that what is made
- * in such a folder has too. Returns 0 or a negative errno value; then nothing is to be released. */
+/* Rights for SYSTEM and the Administrators alone, and for this process' user when it is not one of them (elevated): else
+ * what that user starts without being elevated could change what the elevated one believes. Nothing above adds to them,
+ * and what is made in such a folder has them too. Returns 0 or a negative errno value; then nothing is to be released. */
 int private_init(struct private_rights *rights);
 void private_release(struct private_rights *rights);
 

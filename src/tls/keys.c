@@ -43,7 +43,7 @@ int keys_load(const char *path, EVP_PKEY **ret_key, struct errmsg *err)
     buf_init(&text, KEY_FILE_MAX);
     rc = fs_check_private(path);
     if (rc == -EPERM) {
-        errmsg_set(err, rc, "the key file %s is open to other users: chmod 600 it, and own it", path);
+        errmsg_set(err, rc, "the key file %s is open to other users: %s", path, fs_private_advice);
         goto out;
     }
     if (rc == 0)
