@@ -216,8 +216,11 @@ static int run_service(struct agent *a, struct errmsg *err)
 
 static int service(struct agent *a, const struct command_line *c, struct errmsg *err)
 {
-    const struct service_request request = {
-        .verb = c->target, .hub = c->third, .force = c->force, .no_run = c->no_run};
+    const struct service_request request = {.verb = c->target,
+                                            .hub = c->third,
+                                            .force = c->force,
+                                            .no_run = c->no_run,
+                                            .state_given = c->state != NULL};
     return service_command(a, &request, run_service, err);
 }
 

@@ -19,6 +19,7 @@ struct service_request {
     const char *hub;  /* of install: HOST:PORT[/CODE], or NULL */
     bool force;       /* as of join */
     bool no_run;      /* install does not start it */
+    bool state_given; /* the agent's state_dir was chosen, and is not the default */
 };
 
 /* Runs the agent until its end. Returns 0 or a negative errno value with err filled. */

@@ -222,6 +222,19 @@ static int install(struct agent *a, const struct service_request *request, struc
     return r;
 }
 
+/* A service that is there keeps its state folder, unless another one is named. */
+static int keep_state(struct agent *a, const struct service_scm *scm, struct errmsg *err)
+{
+    char state[FS_PATH_MAX];
+    QUERY_SERVICE_CONFIGW *config = service_scm_config(scm, err);
+    if (config == NULL)
+        return -EIO;
+    if (service_line_state(config->lpBinaryPathName, state, sizeof state) == 0)
+        memcpy(a->state_dir, state, strlen(state) + 1);
+    free(config);
+    return 0;
+}
+
 int service_install(struct agent *a, const struct service_request *request, struct errmsg *err)
 {
     struct service_scm scm = {NULL, NULL};
@@ -229,6 +242,8 @@ int service_install(struct agent *a, const struct service_request *request, stru
     int r = service_scm_open(&scm, SC_MANAGER_CREATE_SERVICE, RIGHTS, err);
     if (r == -ENOENT) /* so it is installed now */
         r = 0;
+    if (r == 0 && scm.service != NULL && !request->state_given)
+        r = keep_state(a, &scm, err);
     if (r == 0)
         r = make_plan(a, &plan, err);
     if (r == 0)
