@@ -88,6 +88,8 @@ struct host_child_events {
 /* Returns 0 or a negative errno value (no callback). */
 int host_start(struct host *host, const struct host_start *start, const struct host_child_events *events,
                void *arg, struct host_child **ret_child);
+/* Does the output on a terminal end by itself when the program has ended? Otherwise others may keep it open. */
+extern const bool host_terminal_ends;
 /* name without SIG (RFC 4254 §6.9); unknown ones are ignored. */
 void host_child_signal(struct host_child *child, const char *name);
 /* The window of its pty has changed; terminal: the descriptor that started brought. */

@@ -399,6 +399,8 @@ int host_start(struct host *host, const struct host_start *start, const struct h
     return 0;
 }
 
+const bool host_terminal_ends = false;
+
 void host_child_signal(struct host_child *child, const char *name)
 {
     struct buf out;

@@ -269,6 +269,8 @@ int host_start(struct host *host, const struct host_start *start, const struct h
 
 /* --- afterwards --- */
 
+const bool host_terminal_ends = true;
+
 void host_child_signal(struct host_child *child, const char *name)
 {
     if (child->fixed) {

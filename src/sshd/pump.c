@@ -33,7 +33,7 @@ struct pump {
     struct ssh_loop_watch *in_watch; /* NULL when in is flows[0]'s descriptor */
     bool writable;
     bool in_over; /* the end was passed on, or nobody reads: what comes is thrown away */
-    bool ended;
+    bool ended, output_ends;
     struct flow flows[2];
     struct buf spill; /* read from the channel, and not in `in` yet */
 };
@@ -250,7 +250,8 @@ void pump_turn(struct pump *pump)
     input_turn(pump);
     flow_turn(pump, &pump->flows[0]);
     flow_turn(pump, &pump->flows[1]);
-    if (pump->ended && pump->kind == PUMP_TERMINAL && pump_quiet(pump) && pump->flows[0].fd >= 0) {
+    if (pump->ended && !pump->output_ends && pump->kind == PUMP_TERMINAL && pump_quiet(pump) &&
+        pump->flows[0].fd >= 0) {
         flow_close(pump, &pump->flows[0]); /* others may keep the terminal open: the session is over */
     }
     listen_again(pump);
@@ -330,9 +331,10 @@ void pump_free(struct pump *pump)
     free(pump);
 }
 
-void pump_child_ended(struct pump *pump)
+void pump_child_ended(struct pump *pump, bool output_ends)
 {
     pump->ended = true;
+    pump->output_ends = output_ends;
     pump->in_over = true;
     for (int i = 0; i < 2; i++) {
         pump->flows[i].ready = pump->flows[i].fd >= 0;

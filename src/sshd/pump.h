@@ -27,8 +27,8 @@ void pump_free(struct pump *pump); /* NULL-safe; closes the descriptors, not the
 void pump_turn(struct pump *pump);
 
 /* The reader of in has gone: input is thrown away from now on, and what can be read at once is read before
- * pump_quiet says yes. */
-void pump_child_ended(struct pump *pump);
+ * pump_quiet says yes. A terminal is then over, unless its output ends by itself (output_ends). */
+void pump_child_ended(struct pump *pump, bool output_ends);
 /* Everything that could be read at once has been read, and handed to the channel; or, after the child, all that
  * can be of it, while others go on to write. */
 bool pump_quiet(const struct pump *pump);

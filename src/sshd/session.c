@@ -216,7 +216,7 @@ static void on_exited(void *arg, unsigned status, const char *signal, bool core)
     session->core = core;
     (void)snprintf(session->signal, sizeof session->signal, "%s", signal == NULL ? "" : signal);
     if (session->pump != NULL) {
-        pump_child_ended(session->pump);
+        pump_child_ended(session->pump, host_terminal_ends);
     }
 }
 
