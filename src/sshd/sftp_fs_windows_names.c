@@ -146,7 +146,11 @@ static DWORD rename_over_folder(const struct sftp_fs_windows_path *from,
         return ERROR_ACCESS_DENIED;
     if (!RemoveDirectoryW(to->wide))
         return GetLastError();
-    return MoveFileExW(from->wide, to->wide, 0) ? 0 : GetLastError();
+    if (MoveFileExW(from->wide, to->wide, 0))
+        return 0;
+    DWORD error = GetLastError();
+    (void)CreateDirectoryW(to->wide, NULL);
+    return error;
 }
 
 static int rename_open(struct sftp_fs_windows *fs, HANDLE handle, const struct sftp_fs_windows_path *from,
