@@ -136,6 +136,24 @@ static DWORD rename_as_posix(HANDLE handle, const wchar_t *to, bool replace)
     return error;
 }
 
+/* Without POSIX's way. Returns 0 or an error of Windows. */
+static DWORD rename_plainly(const wchar_t *from, const wchar_t *to, bool replace)
+{
+    const DWORD flags = replace ? MOVEFILE_REPLACE_EXISTING : 0;
+    if (MoveFileExW(from, to, flags))
+        return 0;
+    DWORD error = GetLastError(), there = GetFileAttributesW(to);
+    if (!replace || error != ERROR_ACCESS_DENIED || there == INVALID_FILE_ATTRIBUTES ||
+        (there & FILE_ATTRIBUTE_READONLY) == 0 || (there & FILE_ATTRIBUTE_DIRECTORY) != 0)
+        return error;
+    /* What may not be written is replaced all the same. */
+    (void)SetFileAttributesW(to, there & ~(DWORD)FILE_ATTRIBUTE_READONLY);
+    if (MoveFileExW(from, to, flags))
+        return 0;
+    (void)SetFileAttributesW(to, there);
+    return error;
+}
+
 /* A folder takes the place of an empty one, as on POSIX. Returns 0 or an error of Windows. */
 static DWORD rename_over_folder(const struct sftp_fs_windows_path *from,
                                 const struct sftp_fs_windows_path *to, bool from_is_folder)
@@ -160,8 +178,7 @@ static int rename_open(struct sftp_fs_windows *fs, HANDLE handle, const struct s
     bool folder = (attributes_of(handle) & FILE_ATTRIBUTE_DIRECTORY) != 0;
 
     if (is_unknown(error))
-        error =
-            MoveFileExW(from->wide, to->wide, replace ? MOVEFILE_REPLACE_EXISTING : 0) ? 0 : GetLastError();
+        error = rename_plainly(from->wide, to->wide, replace);
     if (error == ERROR_ACCESS_DENIED && replace) {
         DWORD there = GetFileAttributesW(to->wide);
         bool over_folder = there != INVALID_FILE_ATTRIBUTES && (there & FILE_ATTRIBUTE_DIRECTORY) != 0;
