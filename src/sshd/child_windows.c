@@ -206,22 +206,40 @@ static void let_go(struct child *child)
     child_release(child);
 }
 
+/* With the sockets of its end, of which ret_end is the caller's. */
+static int child_new(struct child **ret_child, int *ret_end)
+{
+    struct child *child = calloc(1, sizeof *child);
+    int pair[2];
+    int rc;
+    if (child == NULL) {
+        return -ENOMEM;
+    }
+    atomic_init(&child->refs, 1);
+    child->end = -1;
+    child->ended = CreateEventW(NULL, TRUE, FALSE, NULL);
+    rc = child->ended == NULL ? win_errno(GetLastError()) : io_pair(true, pair);
+    if (rc < 0) {
+        child_release(child);
+        return rc;
+    }
+    child->end = pair[1];
+    *ret_end = pair[0];
+    *ret_child = child;
+    return 0;
+}
+
 int child_start(const struct child_spec *spec, struct child **ret_child, int ret_fds[3], int *ret_end,
                 struct errmsg *err)
 {
     struct ends ends = {.pty = spec->pty, .fds = {-1, -1, -1}, .end = -1};
-    struct child *child = calloc(1, sizeof *child);
-    int pair[2] = {-1, -1};
-    int rc = child == NULL ? -ENOMEM : 0;
-    if (rc == 0) {
-        atomic_init(&child->refs, 1);
-        child->end = -1;
-        child->ended = CreateEventW(NULL, TRUE, FALSE, NULL);
-        rc = child->ended == NULL ? win_errno(GetLastError()) : io_pair(true, pair);
+    struct child *child = NULL;
+    int rc;
+    if (spec->pty && spec->kind == HOST_SFTP) {
+        return errmsg_set(err, -EINVAL, "sftp has no terminal: ask for none (ssh -T)");
     }
+    rc = child_new(&child, &ends.end);
     if (rc == 0) {
-        ends.end = pair[0];
-        child->end = pair[1];
         rc = ends_make(&ends);
     }
     if (rc < 0) {
@@ -240,8 +258,8 @@ int child_start(const struct child_spec *spec, struct child **ret_child, int ret
     }
     ends_release(&ends);
     if (rc < 0 && child != NULL) {
-        let_go(
-            child); /* after the ends: a console that is shut waits for the reader of its output, or for there to be none */
+        /* After the ends: a console is shut only when its output is read, or when nobody could. */
+        let_go(child);
     }
     return rc;
 }

@@ -344,8 +344,15 @@ static void test_the_last_line_comes(void **state)
 
 static void test_the_size_it_began_with(void **state)
 {
+    struct pollfd end;
     (void)state;
     begin("size", self);
+    end = (struct pollfd){.fd = run.end, .events = POLLIN};
+    assert_int_equal(io_poll(&end, 1, DEADLINE_MS), 1);
+    for (int i = 0; i < 10 && !run.over; i++) { /* all of it is there when the code is, and its end */
+        take_output();
+    }
+    assert_true(run.over);
     to_the_end();
     assert_true(shown("size 100 30"));
     finish();
