@@ -118,8 +118,8 @@ static bool admit(struct host *host, struct question *q)
     host->key = q->rights;
     q->rights = (struct authkeys_rights){0};
     host->rights = verdict_rights(host->config.options, &host->key);
-    log_info("%s logged in from %s by %s", user->logon->name, peer_of(host), q->by);
-    log_debug("%s: %s", user->logon->name, q->words.text);
+    log_info("%s logged in from %s by %s%s%s%s", user->logon->name, peer_of(host), q->by,
+             q->words.text[0] == '\0' ? "" : " (", q->words.text, q->words.text[0] == '\0' ? "" : ")");
     return true;
 }
 

@@ -27,6 +27,8 @@ struct host_child {
     struct ssh_loop_watch *watch;
     unsigned char code[sizeof(uint32_t)];
     size_t code_n;
+    uint32_t killed;    /* the code that says so, when it was sent a signal; else 0 */
+    const char *signal; /* which one */
 };
 
 /* What a thread has of a child that is being started. */
@@ -110,7 +112,8 @@ static void on_end(void *arg, short ready)
     child->watch = NULL;
     io_close(child->end);
     child->end = -1;
-    child->events.exited(child->arg, code, NULL, false);
+    child->events.exited(child->arg, code, child->killed != 0 && code == child->killed ? child->signal : NULL,
+                         false);
 }
 
 static void refuse(struct host_child *child, const char *text)
@@ -271,11 +274,27 @@ int host_start(struct host *host, const struct host_start *start, const struct h
 
 const bool host_terminal_ends = true;
 
+/* Windows ends a program with a code; that it was by a signal, is known here alone. */
+static void note_signal(struct host_child *child, const char *name)
+{
+    static const struct {
+        const char *name;
+        uint32_t code; /* child_signal's */
+    } ends[] = {{"HUP", 129}, {"INT", 130}, {"QUIT", 131}, {"ABRT", 134}, {"KILL", 137}, {"TERM", 143}};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        if (strcmp(ends[i].name, name) == 0) {
+            child->signal = ends[i].name;
+            child->killed = ends[i].code;
+        }
+    }
+}
+
 void host_child_signal(struct host_child *child, const char *name)
 {
     if (child->fixed) {
         log_debug("the signal %.31s is not sent: the session is not of a kind for it", name);
     } else if (child->child != NULL && child->end >= 0) {
+        note_signal(child, name);
         child_signal(child->child, name);
     }
 }
