@@ -1,6 +1,7 @@
 /* What only its user, the system and its administrators may read or write. */
 #include "base/private_windows.h"
 
+#include "base/acl_windows.h"
 #include <aclapi.h>
 #include <errno.h>
 #include <sddl.h>
@@ -95,45 +96,20 @@ static bool trusted(PSID sid, PSID own)
            IsWellKnownSid(sid, WinBuiltinAdministratorsSid) || IsWellKnownSid(sid, WinCreatorOwnerRightsSid);
 }
 
-/* Who is given rights by an entry, and which. Every kind that gives any begins in one of two ways; a condition is taken
- * as if it held. */
-static PSID given(const ACE_HEADER *ace, DWORD *ret_mask)
+static int judge_acl(PACL acl, PSID own)
 {
     static GENERIC_MAPPING map = {FILE_GENERIC_READ, FILE_GENERIC_WRITE, FILE_GENERIC_EXECUTE,
                                   FILE_ALL_ACCESS};
-    const ACCESS_ALLOWED_ACE *plain = (const void *)ace;
-    const ACCESS_ALLOWED_OBJECT_ACE *object = (const void *)ace;
-    PSID sid = NULL;
-    if ((ace->AceFlags & INHERIT_ONLY_ACE) != 0)
-        return NULL;
-    switch (ace->AceType) {
-    case ACCESS_ALLOWED_ACE_TYPE:
-    case ACCESS_ALLOWED_CALLBACK_ACE_TYPE:
-        sid = (PSID)(uintptr_t)&plain->SidStart;
-        break;
-    case ACCESS_ALLOWED_OBJECT_ACE_TYPE:
-    case ACCESS_ALLOWED_CALLBACK_OBJECT_ACE_TYPE:
-        sid = (PSID)((uintptr_t)&object->ObjectType +
-                     ((object->Flags & ACE_OBJECT_TYPE_PRESENT) != 0 ? sizeof(GUID) : 0) +
-                     ((object->Flags & ACE_INHERITED_OBJECT_TYPE_PRESENT) != 0 ? sizeof(GUID) : 0));
-        break;
-    default:
-        return NULL;
-    }
-    *ret_mask = plain->Mask;
-    MapGenericMask(ret_mask, &map);
-    return sid;
-}
-
-static int judge_acl(PACL acl, PSID own)
-{
     for (DWORD i = 0; i < acl->AceCount; i++) {
         void *ace = NULL;
-        DWORD mask = 0;
+        ACCESS_MASK rights = 0;
+        PSID sid = NULL;
         if (!GetAce(acl, i, &ace))
             return -EINVAL;
-        PSID sid = given(ace, &mask);
-        if (sid != NULL && (mask & RIGHTS_TO_KEEP) != 0 && !trusted(sid, own))
+        if (!acl_gives(ace, &rights, &sid))
+            continue;
+        MapGenericMask(&rights, &map);
+        if ((rights & RIGHTS_TO_KEEP) != 0 && !trusted(sid, own))
             return -EPERM;
     }
     return 0;

@@ -6,12 +6,12 @@
 #define MULTISSH_SSHD_ACCOUNTS_WINDOWS_H
 
 #include "base/errmsg.h"
+#include "base/sid_windows.h"
 #include "base/win.h"
 #include "sshd/sshd_options.h"
 #include <stdbool.h>
 
-#define ACCOUNTS_LOGIN_MAX 255  /* bytes of what a client calls an account */
-#define ACCOUNTS_NAME_SPACE 600 /* bytes that DOMAIN\name may take in a message */
+#define ACCOUNTS_LOGIN_MAX 255 /* bytes of what a client calls an account */
 
 struct accounts_entry {
     PSID sid;
@@ -50,10 +50,6 @@ int accounts_home(const struct accounts_entry *entry, HANDLE token, wchar_t **re
 
 /* Is it a person's account (of a machine, a domain, or Entra ID), and not one that Windows made for itself? */
 bool accounts_sid_person(PSID sid);
-/* NT AUTHORITY\SYSTEM, BUILTIN\Administrators, NT SERVICE\TrustedInstaller: who may do anything here anyway. */
-bool accounts_sid_system(PSID sid);
-/* "DOMAIN\name", or the SID in its letters where it has no name. */
-void accounts_sid_text(PSID sid, char out[ACCOUNTS_NAME_SPACE]);
 /* Name and domain of a SID, the caller's; ret_place may be NULL. Returns 0, -ENOENT (nobody is called so) or another
  * negative errno value. */
 int accounts_sid_names(PSID sid, wchar_t **ret_user, wchar_t **ret_place, SID_NAME_USE *ret_use);

@@ -31,7 +31,7 @@ static char *small_letters(const char *text)
 /* As names_judge_exact of name and of domain\name. What cannot be judged is excluded. */
 static int judge(const char *name, const char *domain, const char *list)
 {
-    char full[ACCOUNTS_NAME_SPACE * 2];
+    char full[SID_TEXT_SPACE * 2];
     (void)snprintf(full, sizeof full, "%.590s\\%.590s", domain, name);
     char *patterns = small_letters(list), *small = small_letters(name), *small_full = small_letters(full);
     int verdict = -1;
@@ -83,8 +83,8 @@ static int check_groups(const struct accounts_entry *entry, HANDLE token, const 
         if (rc == -ENOENT)
             continue;
         if (rc < 0) { /* it may be one that is excluded */
-            char sid[ACCOUNTS_NAME_SPACE];
-            accounts_sid_text(groups->Groups[i].Sid, sid);
+            char sid[SID_TEXT_SPACE];
+            sid_text(groups->Groups[i].Sid, sid);
             free(info);
             return errmsg_set(err, -EACCES, "group %.100s of %s could not be looked up: %s", sid, entry->name,
                               strerror(-rc));

@@ -14,9 +14,6 @@
 #define RID_ENTRA 1    /* S-1-12-1-a-b-c-d */
 #define AUTHORITY_ENTRA 12
 
-/* S-1-5-80-…: the SID of a service is made of its name. */
-static const DWORD trusted_installer[] = {80, 956008885, 3418522649, 1831038044, 1853292631, 2271478464};
-
 static unsigned authority(PSID sid)
 {
     const SID_IDENTIFIER_AUTHORITY *a = GetSidIdentifierAuthority(sid);
@@ -36,24 +33,6 @@ bool accounts_sid_person(PSID sid)
            (authority(sid) == AUTHORITY_ENTRA && first == RID_ENTRA);
 }
 
-static bool is_trusted_installer(PSID sid)
-{
-    size_t n = sizeof trusted_installer / sizeof trusted_installer[0];
-    if (authority(sid) != 5 || *GetSidSubAuthorityCount(sid) != n)
-        return false;
-    for (DWORD i = 0; i < n; i++) {
-        if (*GetSidSubAuthority(sid, i) != trusted_installer[i])
-            return false;
-    }
-    return true;
-}
-
-bool accounts_sid_system(PSID sid)
-{
-    return IsValidSid(sid) && (IsWellKnownSid(sid, WinLocalSystemSid) ||
-                               IsWellKnownSid(sid, WinBuiltinAdministratorsSid) || is_trusted_installer(sid));
-}
-
 int accounts_sid_names(PSID sid, wchar_t **ret_user, wchar_t **ret_place, SID_NAME_USE *ret_use)
 {
     wchar_t user[NAME_ROOM], place[NAME_ROOM];
@@ -71,35 +50,6 @@ int accounts_sid_names(PSID sid, wchar_t **ret_user, wchar_t **ret_place, SID_NA
     free(*ret_user);
     *ret_user = NULL;
     return -ENOMEM;
-}
-
-static int name_text(PSID sid, char *out, size_t size)
-{
-    wchar_t *user = NULL, *place = NULL;
-    char *name = NULL, *domain = NULL;
-    SID_NAME_USE use;
-    int rc = accounts_sid_names(sid, &user, &place, &use);
-    if (rc == 0)
-        rc = win_utf8(user, &name);
-    if (rc == 0)
-        rc = win_utf8(place, &domain);
-    if (rc == 0)
-        (void)snprintf(out, size, "%s%s%s", domain, domain[0] != '\0' ? "\\" : "", name);
-    free(user);
-    free(place);
-    free(name);
-    free(domain);
-    return rc;
-}
-
-void accounts_sid_text(PSID sid, char out[ACCOUNTS_NAME_SPACE])
-{
-    wchar_t *letters = NULL;
-    if (name_text(sid, out, ACCOUNTS_NAME_SPACE) == 0)
-        return;
-    if (!ConvertSidToStringSidW(sid, &letters) || win_utf8_into(letters, out, ACCOUNTS_NAME_SPACE) < 0)
-        (void)snprintf(out, ACCOUNTS_NAME_SPACE, "somebody without a name");
-    LocalFree(letters);
 }
 
 int accounts_sid_copy(PSID sid, PSID *ret_copy)

@@ -5,10 +5,10 @@
  * account. Decides by the files alone; verifies no signature. */
 #include "sshd/logon_windows_private.h"
 
+#include "base/acl_windows.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fs.h"
-#include "sshd/acl_windows.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

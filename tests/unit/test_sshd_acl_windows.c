@@ -2,7 +2,7 @@
 #include "cmocka_all.h"
 
 #include "sshd/accounts_windows.h"
-#include "sshd/acl_windows.h"
+#include "base/acl_windows.h"
 #include <errno.h>
 #include <sddl.h>
 #include <stdio.h>

@@ -95,7 +95,7 @@ static void whose_sids(void **state)
     for (size_t i = 0; i < COUNT(all); i++) {
         PSID sid = NULL;
         assert_true(ConvertStringSidToSidA(all[i].sid, &sid));
-        if (accounts_sid_person(sid) != all[i].person || accounts_sid_system(sid) != all[i].system)
+        if (accounts_sid_person(sid) != all[i].person || sid_system(sid) != all[i].system)
             fail_msg("%s", all[i].sid);
         LocalFree(sid);
     }

@@ -1,7 +1,7 @@
-/* StrictModes on Windows. Reads owners and access lists; changes nothing. */
-#include "sshd/acl_windows.h"
+/* Reads owners and access lists; changes nothing. */
+#include "base/acl_windows.h"
 
-#include "sshd/accounts_windows.h"
+#include "base/sid_windows.h"
 #include <aclapi.h>
 #include <errno.h>
 #include <sddl.h>
@@ -25,6 +25,8 @@ static ACCESS_MASK dangerous(enum acl_what what)
         return REPLACE | FILE_DELETE_CHILD;
     case ACL_DRIVE: /* DELETE means nothing there, and every new volume gives it to everybody */
         return (REPLACE & ~(ACCESS_MASK)DELETE) | FILE_DELETE_CHILD;
+    case ACL_OWNER:
+        return 0;
     }
     return ~(ACCESS_MASK)0;
 }
@@ -44,8 +46,8 @@ static void sid_letters(PSID sid, char *out, size_t size)
 
 static int bad_owner(PSID owner, PSID account, const char *path, struct errmsg *err)
 {
-    char who[ACCOUNTS_NAME_SPACE], heir[210] = "*S-1-5-32-544";
-    accounts_sid_text(owner, who);
+    char who[SID_TEXT_SPACE], heir[210] = "*S-1-5-32-544";
+    sid_text(owner, who);
     if (account != NULL)
         sid_letters(account, heir, sizeof heir);
     return errmsg_set(err, -EACCES, "%.150s belongs to %.80s, %s: icacls \"%.150s\" /setowner %s", path, who,
@@ -58,8 +60,8 @@ static int bad_entry(PSID sid, bool inherited, bool folder, PSID account, const 
                      struct errmsg *err)
 {
     const char *full = folder ? ":(OI)(CI)F" : ":F";
-    char who[ACCOUNTS_NAME_SPACE], letters[210], grant[230] = "";
-    accounts_sid_text(sid, who);
+    char who[SID_TEXT_SPACE], letters[210], grant[230] = "";
+    sid_text(sid, who);
     sid_letters(sid, letters, sizeof letters);
     if (!inherited)
         return errmsg_set(err, -EACCES, "%.150s can be written by %.80s: icacls \"%.150s\" /remove:g %s",
@@ -79,42 +81,47 @@ static int bad_entry(PSID sid, bool inherited, bool folder, PSID account, const 
 static bool trusted(PSID sid, PSID account)
 {
     /* OWNER RIGHTS are the owner's, who has been looked at. */
-    return accounts_sid_system(sid) || IsWellKnownSid(sid, WinCreatorOwnerRightsSid) ||
+    return sid_system(sid) || IsWellKnownSid(sid, WinCreatorOwnerRightsSid) ||
            (account != NULL && EqualSid(sid, account));
 }
 
-/* The SID that an entry gives something to, whatever kind of giving entry it is; NULL when it gives nothing. */
-static PSID given_to(ACE_HEADER *ace)
+bool acl_gives(const void *entry, ACCESS_MASK *ret_rights, PSID *ret_sid)
 {
+    const ACE_HEADER *ace = entry;
+    const ACCESS_ALLOWED_ACE *plain = entry;
+    const ACCESS_ALLOWED_OBJECT_ACE *object = entry;
+    size_t guids;
+    if ((ace->AceFlags & INHERIT_ONLY_ACE) != 0)
+        return false;
     switch (ace->AceType) {
     case ACCESS_ALLOWED_ACE_TYPE:
     case ACCESS_ALLOWED_CALLBACK_ACE_TYPE:
-        return &((ACCESS_ALLOWED_ACE *)ace)->SidStart;
+        *ret_sid = (PSID)(uintptr_t)&plain->SidStart;
+        break;
     case ACCESS_ALLOWED_OBJECT_ACE_TYPE:
-    case ACCESS_ALLOWED_CALLBACK_OBJECT_ACE_TYPE: {
-        ACCESS_ALLOWED_OBJECT_ACE *object = (ACCESS_ALLOWED_OBJECT_ACE *)ace;
-        size_t guids = ((object->Flags & ACE_OBJECT_TYPE_PRESENT) != 0) +
-                       ((object->Flags & ACE_INHERITED_OBJECT_TYPE_PRESENT) != 0);
-        return (uint8_t *)&object->ObjectType + guids * sizeof(GUID);
-    }
+    case ACCESS_ALLOWED_CALLBACK_OBJECT_ACE_TYPE:
+        guids = ((object->Flags & ACE_OBJECT_TYPE_PRESENT) != 0) +
+                ((object->Flags & ACE_INHERITED_OBJECT_TYPE_PRESENT) != 0);
+        *ret_sid = (PSID)((uintptr_t)&object->ObjectType + guids * sizeof(GUID));
+        break;
     default:
-        return NULL;
+        return false;
     }
+    *ret_rights = plain->Mask; /* in the same place in all of them */
+    return true;
 }
 
 static int judge_list(PACL list, enum acl_what what, PSID account, const char *path, struct errmsg *err)
 {
     for (DWORD i = 0; i < list->AceCount; i++) {
         void *entry = NULL;
+        ACCESS_MASK rights = 0;
+        PSID sid = NULL;
         if (!GetAce(list, i, &entry))
             return errmsg_set(err, -EACCES, "%.300s: its access list cannot be read", path);
-        ACE_HEADER *ace = entry;
-        PSID sid = given_to(ace);
-        if (sid == NULL || (ace->AceFlags & INHERIT_ONLY_ACE) != 0 || trusted(sid, account))
-            continue;
-        /* The mask stands in the same place in all of them. */
-        if ((((ACCESS_ALLOWED_ACE *)ace)->Mask & dangerous(what)) != 0)
-            return bad_entry(sid, (ace->AceFlags & INHERITED_ACE) != 0, what != ACL_FILE, account, path, err);
+        if (acl_gives(entry, &rights, &sid) && (rights & dangerous(what)) != 0 && !trusted(sid, account))
+            return bad_entry(sid, (((const ACE_HEADER *)entry)->AceFlags & INHERITED_ACE) != 0,
+                             what != ACL_FILE, account, path, err);
     }
     return 0;
 }
@@ -129,7 +136,7 @@ int acl_judge(PSECURITY_DESCRIPTOR sd, enum acl_what what, PSID account, const c
         return errmsg_set(err, -EACCES, "%.300s: who may write it cannot be read", path);
     if (owner == NULL)
         return errmsg_set(err, -EACCES, "%.300s belongs to nobody", path);
-    if (!accounts_sid_system(owner) && (account == NULL || !EqualSid(owner, account)))
+    if (!sid_system(owner) && (account == NULL || !EqualSid(owner, account)))
         return bad_owner(owner, account, path, err);
     if (!present || list == NULL)
         return errmsg_set(err, -EACCES,
