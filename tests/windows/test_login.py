@@ -114,14 +114,16 @@ def test_that_check_may_be_left_out(bench, hub, alice, prefix):
     assert alice.jump("lax", "echo in").ok().out == "in\r\n"
 
 
-def test_keys_elsewhere(bench, hub, alice, prefix):
-    folder = prefix.folder("keys")
-    (folder / "some keys").write_text(alice.public + "\n")
-    (folder / "some keys").chmod(0o600)
-    path = prefix.windows(folder) + "\\some keys"
-    agent = WinAgent(bench, hub, prefix, "elsewhere", sshd_conf=f'authorized-keys = "{path}"\n')
-    agent.wait_ssh("built-in", "ok")
+@pytest.mark.parametrize("where", ["absolute", "%h/own/%u.keys", "own\\keys"])
+def test_keys_elsewhere(bench, hub, alice, prefix, where):
+    folder = prefix.folder("keys") if where == "absolute" else prefix.profile / "own"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    file = folder / (f"{ME}.keys" if "%u" in where else "keys")
+    file.write_text(alice.public + "\n")
+    file.chmod(0o600)
     prefix.authorize()
+    agent = WinAgent(bench, hub, prefix, "elsewhere", sshd_conf=f"authorized-keys = {prefix.windows(file) if where == 'absolute' else where}\n")
+    agent.wait_ssh("built-in", "ok")
     assert alice.jump("elsewhere", "echo in").ok().out == "in\r\n"
 
 
