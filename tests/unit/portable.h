@@ -3,6 +3,7 @@
 #define MULTISSH_TESTS_PORTABLE_H
 
 #include <dirent.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,13 +1,12 @@
 /* The poll loop: descriptors, timers, hooks, and removing things in the middle of a turn. */
 #include "ssh/ssh_loop.h"
 
-#include <poll.h>
+#include "base/io.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -42,14 +41,14 @@ static void begin(struct world *w)
 {
     *w = (struct world){0};
     assert_int_equal(ssh_loop_new(&w->loop), 0);
-    assert_int_equal(pipe(w->pipe), 0);
+    assert_int_equal(io_pair(false, w->pipe), 0);
     assert_int_equal(ssh_loop_timer(w->loop, stop, w, &w->timers[0]), 0);
 }
 
 static void end(struct world *w)
 {
-    close(w->pipe[0]);
-    close(w->pipe[1]);
+    io_close(w->pipe[0]);
+    io_close(w->pipe[1]);
     ssh_loop_free(w->loop);
 }
 
@@ -58,7 +57,7 @@ static void on_byte(void *arg, short ready)
     struct world *w = arg;
     char byte;
     assert_true((ready & POLLIN) != 0);
-    assert_int_equal(read(w->pipe[0], &byte, 1), 1);
+    assert_int_equal(io_read(w->pipe[0], &byte, 1), 1);
     w->ready++;
     ssh_loop_stop(w->loop);
 }
@@ -69,11 +68,11 @@ static void test_descriptor(void **state)
     (void)state;
     begin(&w);
     assert_int_equal(ssh_loop_watch(w.loop, w.pipe[0], POLLIN, on_byte, &w, &w.watches[0]), 0);
-    assert_int_equal(write(w.pipe[1], "x", 1), 1);
+    assert_int_equal(io_write(w.pipe[1], "x", 1), 1);
     assert_int_equal(ssh_loop_run(w.loop), 0);
     assert_int_equal(w.ready, 1);
     /* Without interest it is not heard of. */
-    assert_int_equal(write(w.pipe[1], "x", 1), 1);
+    assert_int_equal(io_write(w.pipe[1], "x", 1), 1);
     ssh_loop_interest(w.watches[0], 0);
     ssh_loop_set(w.timers[0], ssh_loop_now(w.loop) + 30);
     assert_int_equal(ssh_loop_run(w.loop), 0);
@@ -85,18 +84,20 @@ static void test_descriptor(void **state)
 static void on_error(void *arg, short ready)
 {
     struct world *w = arg;
-    assert_int_equal(ready, POLLERR);
+    assert_true((ready & (POLLERR | POLLHUP)) != 0);
     w->ready++;
     ssh_loop_stop(w->loop);
 }
 
-/* A pipe without a reader is an error all the time: heard of without interest, and not when deaf. */
+/* A pair whose other end left without having read all is an error all the time: heard of without interest, and not when
+ * deaf. */
 static void test_deaf(void **state)
 {
     struct world w;
     (void)state;
     begin(&w);
-    close(w.pipe[0]);
+    assert_int_equal(io_write(w.pipe[1], "x", 1), 1);
+    io_close(w.pipe[0]);
     assert_int_equal(ssh_loop_watch(w.loop, w.pipe[1], SSH_LOOP_DEAF, on_error, &w, &w.watches[0]), 0);
     assert_int_equal(ssh_loop_hook(w.loop, count_turn, &w), 0);
     ssh_loop_set(w.timers[0], ssh_loop_now(w.loop) + 30);
@@ -107,7 +108,7 @@ static void test_deaf(void **state)
     ssh_loop_interest(w.watches[0], 0);
     assert_int_equal(ssh_loop_run(w.loop), 0);
     assert_int_equal(w.ready, 1);
-    w.pipe[0] = dup(w.pipe[1]);
+    w.pipe[0] = -1;
     end(&w);
 }
 
@@ -158,7 +159,7 @@ static void test_removing_in_the_middle(void **state)
     assert_int_equal(ssh_loop_watch(w.loop, w.pipe[0], POLLIN, on_byte_remove_all, &w, &w.watches[1]), 0);
     assert_int_equal(ssh_loop_timer(w.loop, never, &w, &w.timers[1]), 0);
     ssh_loop_set(w.timers[1], ssh_loop_now(w.loop));
-    assert_int_equal(write(w.pipe[1], "x", 1), 1);
+    assert_int_equal(io_write(w.pipe[1], "x", 1), 1);
     assert_int_equal(ssh_loop_run(w.loop), 0);
     assert_int_equal(w.ready, 1);
     end(&w);
@@ -170,7 +171,7 @@ static void on_byte_add(void *arg, short ready)
     struct ssh_loop_watch *more;
     char byte;
     (void)ready;
-    assert_int_equal(read(w->pipe[0], &byte, 1), 1);
+    assert_int_equal(io_read(w->pipe[0], &byte, 1), 1);
     /* More than the tables hold: they grow under the loop's feet. */
     for (int i = 0; i < 100; i++) {
         assert_int_equal(ssh_loop_watch(w->loop, w->pipe[0], 0, on_byte, w, &more), 0);
@@ -185,7 +186,7 @@ static void test_adding_in_the_middle(void **state)
     (void)state;
     begin(&w);
     assert_int_equal(ssh_loop_watch(w.loop, w.pipe[0], POLLIN, on_byte_add, &w, &w.watches[0]), 0);
-    assert_int_equal(write(w.pipe[1], "x", 1), 1);
+    assert_int_equal(io_write(w.pipe[1], "x", 1), 1);
     assert_int_equal(ssh_loop_run(w.loop), 0);
     assert_int_equal(w.ready, 1);
     end(&w);
