@@ -1,7 +1,6 @@
 /* StrictModes on Windows: access lists in their text form, and a file's own. */
 #include "cmocka_all.h"
 
-#include "sshd/accounts_windows.h"
 #include "base/acl_windows.h"
 #include <errno.h>
 #include <sddl.h>
@@ -59,6 +58,7 @@ static void believed(void **state)
         {ACL_ABOVE, NULL,
          "O:SYD:PAI(A;OICIIO;GA;;;CO)(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;CI;DCLCRPCR;;;BU)(A;OICI;0x1200a9;;;"
          "BU)"},
+        {ACL_OWNER, ALICE, "O:" ALICE "D:(A;;FA;;;WD)"},
         {ACL_DRIVE, NULL, "O:SYD:(A;OICI;FA;;;BA)(A;OICI;FA;;;SY)(A;OICI;0x1301bf;;;AU)"},
     };
     for (size_t i = 0; i < COUNT(all); i++) {
@@ -110,6 +110,8 @@ static void not_believed(void **state)
         {ACL_DRIVE, ALICE, "O:SYD:(A;;0x40;;;WD)", "can be written"},
         {ACL_DRIVE, ALICE, "O:SYD:(A;;0x40000;;;WD)", "can be written"},
         {ACL_ABOVE, NULL, "O:" ALICE "D:(A;;FA;;;SY)", "belongs to " ALICE},
+        {ACL_OWNER, ALICE, "O:" BOB "D:" SOLID, "belongs to " BOB},
+        {ACL_OWNER, ALICE, "O:" ALICE, "has no access list"},
     };
     for (size_t i = 0; i < COUNT(all); i++) {
         struct errmsg err;
@@ -199,16 +201,22 @@ struct place {
 static int setup(void **state)
 {
     static struct place p;
-    void *info = NULL;
+    static union {
+        TOKEN_USER user;
+        BYTE room[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
+    } whose;
+    HANDLE token = NULL;
+    DWORD n = 0;
     wchar_t temp[MAX_PATH];
     assert_true(GetTempPathW(MAX_PATH, temp) > 0);
     (void)swprintf(p.folder, MAX_PATH, L"%lsmultissh-acl-%lu", temp, GetCurrentProcessId());
     (void)swprintf(p.file, MAX_PATH + 20, L"%ls\\keys", p.folder);
     /* One that failed may have left it: numbers of processes come again. */
     assert_true(CreateDirectoryW(p.folder, NULL) || GetLastError() == ERROR_ALREADY_EXISTS);
-    assert_int_equal(accounts_token_info(NULL, TokenUser, &info), 0);
-    assert_int_equal(accounts_sid_copy(((TOKEN_USER *)info)->User.Sid, &p.me), 0);
-    free(info);
+    assert_true(OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token));
+    assert_true(GetTokenInformation(token, TokenUser, &whose, sizeof whose, &n));
+    CloseHandle(token);
+    p.me = whose.user.User.Sid;
     *state = &p;
     return 0;
 }
@@ -217,7 +225,6 @@ static int teardown(void **state)
 {
     struct place *p = *state;
     DeleteFileW(p->file);
-    free(p->me);
     return RemoveDirectoryW(p->folder) ? 0 : -1;
 }
 
