@@ -112,7 +112,7 @@ int rights_check_program(const char *path, struct errmsg *err)
     struct errmsg why;
     if (strlen(path) >= sizeof part)
         return errmsg_set(err, -ENAMETOOLONG, "%.100s…: the path is too long", path);
-    strcpy(part, path);
+    memcpy(part, path, strlen(path) + 1);
     int r = judge_path(part, ACL_FILE, NULL, &why);
     if (r == 0 && up(part)) /* in its own folder nothing may be added */
         r = judge_path(part, ACL_FILE, NULL, &why);
@@ -220,7 +220,7 @@ static int check_above(const char *path, struct errmsg *err)
     struct errmsg why;
     if (strlen(path) >= sizeof part)
         return errmsg_set(err, -ENAMETOOLONG, "%.100s…: the path is too long", path);
-    strcpy(part, path);
+    memcpy(part, path, strlen(path) + 1);
     int r = judge_above(part, &why);
     if (r == -EACCES)
         return errmsg_set(err, r,

@@ -47,20 +47,19 @@ static int quoted_path(const char *path, wchar_t **ret_quoted)
 
 int service_line(const char *program, const char *state, wchar_t **ret_line)
 {
-    static const wchar_t middle[] = L" --state ", end[] = L" service run";
+    static const wchar_t form[] = L"%ls --state %ls service run";
     wchar_t *first = NULL, *second = NULL, *line = NULL;
+    size_t size = 0;
     int r = quoted_path(program, &first);
     if (r == 0)
         r = quoted_path(state, &second);
     if (r == 0) {
-        line = calloc(wcslen(first) + wcslen(second) + sizeof middle + sizeof end, sizeof *line);
+        size = wcslen(first) + wcslen(second) + sizeof form;
+        line = calloc(size, sizeof *line);
         r = line != NULL ? 0 : -ENOMEM;
     }
     if (r == 0) {
-        wcscpy(line, first);
-        wcscat(line, middle);
-        wcscat(line, second);
-        wcscat(line, end);
+        (void)swprintf(line, size, form, first, second);
         *ret_line = line;
     }
     free(first);

@@ -57,12 +57,8 @@ static int key_of(const char *source, wchar_t out[KEY_MAX])
 {
     wchar_t *wide = NULL;
     int r = win_utf16(source, &wide);
-    if (r == 0 && wcslen(KEY) + wcslen(wide) >= KEY_MAX)
+    if (r == 0 && swprintf(out, KEY_MAX, L"%ls%ls", KEY, wide) < 0)
         r = -ENAMETOOLONG;
-    if (r == 0) {
-        wcscpy(out, KEY);
-        wcscat(out, wide);
-    }
     free(wide);
     return r;
 }

@@ -35,10 +35,8 @@ static int name_text(PSID sid, char out[SID_TEXT_SPACE])
     SID_NAME_USE use;
     if (!LookupAccountSidW(NULL, sid, user, &user_n, place, &place_n, &use))
         return win_errno(GetLastError());
-    wcscpy(both, place);
-    if (place[0] != L'\0')
-        wcscat(both, L"\\");
-    wcscat(both, user);
+    (void)swprintf(both, sizeof both / sizeof both[0], L"%ls%ls%ls", place, place[0] != L'\0' ? L"\\" : L"",
+                   user);
     return win_utf8_into(both, out, SID_TEXT_SPACE);
 }
 
