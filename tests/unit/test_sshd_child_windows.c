@@ -331,6 +331,28 @@ static void test_every_code_comes_whole(void **state)
     }
 }
 
+/* Those that end at once, and several at a time: none of their output is lost, nor another's. */
+static void test_short_ones(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 8; i++) {
+        struct run runs[5];
+        for (size_t k = 0; k < COUNT(runs); k++) {
+            char words[32];
+            (void)snprintf(words, sizeof words, "pour %zu", 1 + 20000 * k);
+            begin(&runs[k], words);
+            runs[k].pattern = true;
+        }
+        for (size_t k = 0; k < COUNT(runs); k++) {
+            to_the_end(&runs[k]);
+            assert_true(runs[k].right);
+            assert_int_equal(runs[k].poured, 1 + 20000 * k);
+            assert_int_equal(runs[k].code, 0);
+            finish(&runs[k]);
+        }
+    }
+}
+
 static void test_the_end_of_input_arrives(void **state)
 {
     unsigned char data[1000];
@@ -643,6 +665,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_output_and_errors_are_apart),
         cmocka_unit_test(test_every_code_comes_whole),
+        cmocka_unit_test(test_short_ones),
         cmocka_unit_test(test_the_end_of_input_arrives),
         cmocka_unit_test(test_much_output),
         cmocka_unit_test(test_much_input),
