@@ -256,7 +256,7 @@ int acl_check_way(HANDLE file, const wchar_t *home, PSID account, struct errmsg 
     char text[400];
     wchar_t *path = NULL, *top = real_home(home);
     int rc = final_path(file, &path);
-    if (rc < 0) {
+    if (path == NULL) {
         rc = errmsg_set(err, -EACCES, "the name of an open file cannot be read: %s", strerror(-rc));
         goto out;
     }

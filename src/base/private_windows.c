@@ -60,7 +60,7 @@ int private_init(struct private_rights *rights)
     wchar_t sddl[SDDL_CHARS], *sid = NULL;
     TOKEN_USER *user = NULL;
     int r = own_user(&user);
-    if (r != 0)
+    if (user == NULL)
         return r;
     *rights = (struct private_rights){.attributes = {.nLength = sizeof rights->attributes}};
     if (!ConvertSidToStringSidW(user->User.Sid, &sid)) {
@@ -122,7 +122,7 @@ int private_judge(PSECURITY_DESCRIPTOR descriptor)
     PACL acl = NULL;
     BOOL present = FALSE, defaulted;
     int r = own_user(&user);
-    if (r != 0)
+    if (user == NULL)
         return r;
     if (!GetSecurityDescriptorOwner(descriptor, &owner, &defaulted) ||
         !GetSecurityDescriptorDacl(descriptor, &present, &acl, &defaulted))
