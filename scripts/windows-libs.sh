@@ -114,7 +114,7 @@ say "Building OpenSSL (some minutes)"
 	cd "$(source_of 'openssl-*')"
 	# It reads no configuration, loads no module: a file that somebody puts where it looks must not run in a service.
 	./Configure mingw64 --cross-compile-prefix=$host- --prefix="$prefix.new" --openssldir=C:/Windows/System32/openssl --libdir=lib \
-		no-shared no-tests no-module no-legacy no-engine no-dso no-autoload-config -O2 -g0 -fstack-protector-strong
+		no-shared no-tests no-module no-legacy no-dso no-dynamic-engine no-capieng no-padlockeng no-autoload-config -O2 -g0 -fstack-protector-strong
 	make -j"$jobs" build_libs
 	make install_dev
 } >>"$log" 2>&1
@@ -128,7 +128,7 @@ say "Building libuv, cJSON and cmocka"
 
 say "Building libssh"
 build_cmake "$(source_of 'libssh-*')" -DWITH_SERVER=ON -DWITH_SFTP=OFF -DWITH_ZLIB=OFF -DWITH_GSSAPI=OFF -DWITH_EXAMPLES=OFF -DWITH_NACL=OFF \
-	-DWITH_PCAP=OFF -DUNIT_TESTING=OFF -DOPENSSL_ROOT_DIR="$prefix.new" -DOPENSSL_USE_STATIC_LIBS=ON >>"$log" 2>&1
+	-DWITH_PCAP=OFF -DUNIT_TESTING=OFF -DCMAKE_DISABLE_FIND_PACKAGE_Threads=ON -DCMAKE_USE_WIN32_THREADS_INIT=ON -DOPENSSL_ROOT_DIR="$prefix.new" -DOPENSSL_USE_STATIC_LIBS=ON >>"$log" 2>&1
 
 # Whoever gets the programs gets the terms of what is in them.
 mkdir "$prefix.new/copyright"
