@@ -43,17 +43,16 @@ static int out_of_memory(struct errmsg *err)
     return errmsg_set(err, -ENOMEM, "nothing was started: out of memory");
 }
 
-static int failed(const char *what, struct errmsg *err)
+static int failed(const char *what, DWORD error, struct errmsg *err)
 {
     char words[256];
-    DWORD error = GetLastError();
     win_words(error, words, sizeof words);
     return errmsg_set(err, win_errno(error), "%s: %s", what, words);
 }
 
 /* --- which program, with which arguments --- */
 
-static int own_path(char **ret_path)
+static int own_path(char **ret_path, struct errmsg *err)
 {
     wchar_t *wide = malloc(PATH_UNITS_MAX * sizeof *wide);
     DWORD n = wide == NULL ? 0 : GetModuleFileNameW(NULL, wide, PATH_UNITS_MAX);
@@ -61,7 +60,7 @@ static int own_path(char **ret_path)
              : n == 0 || n >= PATH_UNITS_MAX ? -ENAMETOOLONG
                                              : win_utf8(wide, ret_path);
     free(wide);
-    return rc;
+    return rc < 0 ? errmsg_set(err, rc, "this program's own path cannot be learnt: %s", strerror(-rc)) : 0;
 }
 
 static int plan_program(struct plan *plan, const struct child_spec *spec, struct errmsg *err)
@@ -69,7 +68,7 @@ static int plan_program(struct plan *plan, const struct child_spec *spec, struct
     char *line = NULL;
     int rc;
     if (spec->kind == HOST_SFTP) {
-        rc = own_path(&plan->program);
+        rc = own_path(&plan->program, err);
         if (rc == 0) {
             const char *const argv[] = {plan->program, "--sftp", "--read-only"};
             rc = cmdline_join(argv, spec->read_only ? 3 : 2, &line, err);
@@ -82,12 +81,15 @@ static int plan_program(struct plan *plan, const struct child_spec *spec, struct
     }
     if (rc == 0) {
         rc = win_utf16(line, &plan->line);
-    }
-    if (rc == 0) {
-        rc = win_path(plan->program, &plan->path);
+        if (rc == 0) {
+            rc = win_path(plan->program, &plan->path);
+        }
+        if (rc < 0) {
+            (void)errmsg_set(err, rc, "%.300s cannot be started: %s", plan->program, strerror(-rc));
+        }
     }
     free(line);
-    return rc == -ENOMEM ? out_of_memory(err) : rc;
+    return rc;
 }
 
 static int plan_environment(struct plan *plan, const struct child_spec *spec, struct errmsg *err)
@@ -147,13 +149,13 @@ static int plan_attributes(struct plan *plan, const HANDLE std[3], const struct 
     if (!InitializeProcThreadAttributeList(plan->attributes, 2, 0, &size)) {
         free(plan->attributes);
         plan->attributes = NULL;
-        return failed("nothing was started", err);
+        return failed("nothing was started", GetLastError(), err);
     }
     if ((n > 0 &&
          !set_attribute(plan, PROC_THREAD_ATTRIBUTE_HANDLE_LIST, plan->inherited, n * sizeof(HANDLE))) ||
         (console != NULL &&
          !set_attribute(plan, PROC_THREAD_ATTRIBUTE_PSEUDOCONSOLE, conpty_handle(console), sizeof(HANDLE)))) {
-        return failed("nothing was started", err);
+        return failed("nothing was started", GetLastError(), err);
     }
     return 0;
 }
@@ -188,6 +190,7 @@ static int create_somewhere(const struct plan *plan, const struct child_spec *sp
     const wchar_t *home = spec->logon == NULL ? NULL : spec->logon->home;
     wchar_t folder[MAX_PATH];
     char what[320];
+    DWORD error;
     if (spec->pty) {
         /* That Ctrl-C is ignored is inherited, and this process may have been started so. */
         (void)SetConsoleCtrlHandler(NULL, FALSE);
@@ -201,8 +204,9 @@ static int create_somewhere(const struct plan *plan, const struct child_spec *sp
                  spec->logon->name == NULL ? "its user" : spec->logon->name, folder);
         return 0;
     }
+    error = GetLastError();
     (void)snprintf(what, sizeof what, "%.250s cannot be started", plan->program);
-    return failed(what, err);
+    return failed(what, error, err);
 }
 
 /* Nothing may leave it, and it ends with its last handle: with this process, if nothing else ends it before. */
@@ -212,10 +216,10 @@ static int make_job(HANDLE *ret_job, struct errmsg *err)
         .BasicLimitInformation = {.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE}};
     HANDLE job = CreateJobObjectW(NULL, NULL);
     if (job == NULL) {
-        return failed("no job object", err);
+        return failed("no job object", GetLastError(), err);
     }
     if (!SetInformationJobObject(job, JobObjectExtendedLimitInformation, &limits, sizeof limits)) {
-        int rc = failed("no job object", err);
+        int rc = failed("no job object", GetLastError(), err);
         CloseHandle(job);
         return rc;
     }
@@ -234,7 +238,7 @@ static int start(const struct plan *plan, const struct child_spec *spec, struct 
     }
     rc = create_somewhere(plan, spec, &made, err);
     if (rc == 0 && !AssignProcessToJobObject(job, made.hProcess)) {
-        rc = failed("the program has no job object", err);
+        rc = failed("the program has no job object", GetLastError(), err);
         (void)TerminateProcess(made.hProcess, 1);
         CloseHandle(made.hThread);
         CloseHandle(made.hProcess);

@@ -122,7 +122,8 @@ int cmdline_find(const char *shell, char **ret_program, struct errmsg *err)
                           "the shell %.300s is not on this machine: set shell to a program that is", name);
     }
     *ret_program = _strdup(name);
-    return *ret_program == NULL ? -ENOMEM : 0;
+    return *ret_program == NULL ? errmsg_set(err, -ENOMEM, "the command could not be started: out of memory")
+                                : 0;
 }
 
 /* --- what kind it is --- */
