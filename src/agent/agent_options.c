@@ -32,7 +32,9 @@ const struct option agent_options_table[] = {
      "own "
      "when it is there and else the built-in one",
      true},
+    /* clang-format off */
     AGENT_OPTIONS_SOCKET_ROW
+    /* clang-format on */
     {"streams", OPTION_ENUM, AT(streams), 0, 0, "auto", NULL, "auto|plain|tls",
      "How sessions, which are encrypted themselves, go to the hub: plain, in TLS, or in TLS where a firewall "
      "lets nothing else through",
