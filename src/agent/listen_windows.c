@@ -35,7 +35,7 @@ static int check4(const uint8_t addr[4], uint16_t port)
     static const uint8_t any[4];
     void *data = NULL;
     int r = read_table(AF_INET, &data);
-    if (r != 0)
+    if (data == NULL)
         return r;
     const MIB_TCPTABLE_OWNER_PID *table = data;
     for (DWORD i = 0; i < table->dwNumEntries && r == 0; i++) {
@@ -53,7 +53,7 @@ static int check6(const uint8_t *addr, uint16_t port)
     static const uint8_t any[16];
     void *data = NULL;
     int r = read_table(AF_INET6, &data);
-    if (r != 0)
+    if (data == NULL)
         return r;
     const MIB_TCP6TABLE_OWNER_PID *table = data;
     for (DWORD i = 0; i < table->dwNumEntries && r == 0; i++) {
