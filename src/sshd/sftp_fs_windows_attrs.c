@@ -149,7 +149,7 @@ int sftp_fs_windows_stat(void *arg, const char *path, bool follow, struct sftp_f
 
 int sftp_fs_windows_fstat(void *arg, struct sftp_fs_file *file, struct sftp_fs_attrs *ret_attrs)
 {
-    struct sftp_fs_windows_facts facts;
+    struct sftp_fs_windows_facts facts = {0};
     int r = sftp_fs_windows_facts(arg, file->handle, &facts);
     if (r == 0)
         *ret_attrs = sftp_fs_windows_attrs(&facts, file->wide);
