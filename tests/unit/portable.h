@@ -37,10 +37,23 @@ static inline const char *portable_base(void)
         base[i] = temp[i] == '\\' ? '/' : temp[i];
     return base;
 }
+/* Has this process no child, be it a dead one? There it has none that would be its. */
+static inline int portable_childless(void)
+{
+    return 1;
+}
 #else
+#include <errno.h>
+#include <sys/wait.h>
+
 static inline const char *portable_base(void)
 {
     return "/tmp";
+}
+
+static inline int portable_childless(void)
+{
+    return waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD;
 }
 #endif
 
