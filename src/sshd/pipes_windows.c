@@ -129,12 +129,6 @@ static bool cancel(struct pipes_flow *flow, DWORD *ret_n)
     return finish(flow, ret_n);
 }
 
-/* done: what ReadFile or WriteFile returned. */
-static bool begun(BOOL done)
-{
-    return done || GetLastError() == ERROR_IO_PENDING;
-}
-
 static bool is_set(HANDLE event)
 {
     return event != NULL && WaitForSingleObject(event, 0) == WAIT_OBJECT_0;
@@ -163,8 +157,10 @@ static bool pipe_read(struct pipes_flow *flow, DWORD *ret_n)
     do {
         again = false;
         *ret_n = 0;
-        if (is_set(flow->stop) ||
-            !begun(ReadFile(flow->pipe, flow->data, sizeof flow->data, NULL, &flow->io))) {
+        if (ReadFile(flow->pipe, flow->data, sizeof flow->data, NULL, &flow->io)) {
+            return finish(flow, ret_n);
+        }
+        if (GetLastError() != ERROR_IO_PENDING) {
             return false;
         }
         switch (WaitForMultipleObjects(flow->ended != NULL && !flow->drained_told ? 3 : 2, events, FALSE,
@@ -200,12 +196,14 @@ static bool pipe_write(struct pipes_flow *flow, const char *data, size_t n)
     const HANDLE events[] = {flow->io.hEvent, flow->stop};
     while (n > 0) {
         DWORD took = 0;
-        if (!begun(WriteFile(flow->pipe, data, (DWORD)n, NULL, &flow->io))) {
-            return false;
-        }
-        if (WaitForMultipleObjects(2, events, FALSE, INFINITE) != WAIT_OBJECT_0) {
-            (void)cancel(flow, &took);
-            return false;
+        if (!WriteFile(flow->pipe, data, (DWORD)n, NULL, &flow->io)) {
+            if (GetLastError() != ERROR_IO_PENDING) {
+                return false;
+            }
+            if (WaitForMultipleObjects(2, events, FALSE, INFINITE) != WAIT_OBJECT_0) {
+                (void)cancel(flow, &took);
+                return false;
+            }
         }
         if (!finish(flow, &took)) {
             return false;
@@ -374,7 +372,8 @@ void pipes_flow_type(struct pipes_flow *flow, char byte)
     AcquireSRWLockExclusive(&flow->lock);
     if (flow->pipe != NULL && (!flow->typed_once || HasOverlappedIoCompleted(&flow->typed))) {
         flow->typed_byte = byte;
-        flow->typed_once = begun(WriteFile(flow->pipe, &flow->typed_byte, 1, NULL, &flow->typed));
+        flow->typed_once = WriteFile(flow->pipe, &flow->typed_byte, 1, NULL, &flow->typed) ||
+                           GetLastError() == ERROR_IO_PENDING;
     }
     ReleaseSRWLockExclusive(&flow->lock);
 }
