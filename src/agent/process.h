@@ -31,7 +31,7 @@ int process_lock(const char *path, int *ret_fd, long *ret_pid);
 /* Gives it back before the end. */
 void process_unlock(int fd);
 
-/* The folder for the agent's state when none is given, and in words, for help. Returns 0 or -ENAMETOOLONG, -ENOENT (no home). */
+/* The folder for the agent's state when none is given, and in words, for a column of --help. Returns 0 or -ENAMETOOLONG, -ENOENT (no home). */
 int process_state_dir(char *out, size_t size);
 extern const char process_state_help[];
 

@@ -77,8 +77,8 @@ void process_unlock(int fd)
     close(fd);
 }
 
-const char process_state_help[] =
-    "/var/lib/multissh-agent for root, else $XDG_STATE_HOME/multissh-agent or ~/.local/state/multissh-agent";
+const char process_state_help[] = "/var/lib/multissh-agent for root, else $XDG_STATE_HOME/multissh-agent\n"
+                                  "             or ~/.local/state/multissh-agent";
 
 int process_state_dir(char *out, size_t size)
 {

@@ -138,8 +138,8 @@ static bool is_machines(void)
 }
 
 const char process_state_help[] =
-    "%ProgramData%\\multissh-agent as a service and for an administrator who runs "
-    "elevated, else %LOCALAPPDATA%\\multissh-agent";
+    "%ProgramData%\\multissh-agent as a service and for an administrator who runs\n"
+    "             elevated, else %LOCALAPPDATA%\\multissh-agent";
 
 int process_state_dir(char *out, size_t size)
 {
