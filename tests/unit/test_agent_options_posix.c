@@ -19,10 +19,10 @@ static int set_and_check(const char *text, struct errmsg *err)
 static void sockets(void **state)
 {
     static const char *const good[] = {"/run/somewhere/socket", "none"};
-    static const char *const bad[] = {
-        "", "run/socket",
-        "/a/path/that/is/longer/than/what/the/address/of/a/unix/socket/can/hold/"
-        "with/a/neighbour/called/host-key/0123456789"};
+    static const char longest[] =
+        "/a/path/that/is/longer/than/what/the/address/of/a/unix/socket/can/hold/with/a/neighbour/called/"
+        "host-key/0123456789";
+    static const char *const bad[] = {"", "run/socket", longest};
     struct errmsg err = {""};
     (void)state;
     for (size_t i = 0; i < COUNT(good); i++)
