@@ -49,7 +49,7 @@ struct jump_child;
 /* The side of the SSH server. */
 struct jump_target {
     struct dialer *dialer;
-    uv_stream_t *stream; /* a TCP connection to the machine's own server, or a pipe to the built-in one */
+    uv_stream_t *stream; /* a connection to the machine's own server, or to the built-in one */
     bool builtin;
     struct jump_child *child; /* the built-in server's process, while it runs */
     char child_end[80];       /* how it ended */

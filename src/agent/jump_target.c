@@ -119,8 +119,8 @@ static void write_eof(struct jump *j)
 
 /* --- from the server to the stream --- */
 
-/* Where libuv polls it reads at once after this call, so the stream's memory stays where it is. (Where it has
- * reads pending over turns, as on Windows, a buffer of the jump's own has to stand here.) */
+/* libuv reads at once after this call, so the stream's memory stays where it is: on Windows, too, where it waits with
+ * a read of nothing. (That holds for sockets; a pipe of Windows would need a buffer of its own here.) */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     struct jump *j = handle->data;
