@@ -679,8 +679,10 @@ try {
     }
     Check 'what was started with start /b ends with the session' {
         $mark = "60$([Convert]::ToInt32($Tag.Substring(0, 4), 16))"
-        $done = Invoke-Ssh @('box', "start /b ping -n $mark 127.0.0.1 >NUL 2>NUL <NUL& echo done") -Seconds 60
-        Assert ($done.Out.Trim() -eq 'done') (Show $done)
+        # It holds the output open, so the client waits, until it is ended.
+        $started = Start-Program $Ssh @('-F', $ClientConfig, 'box', "start /b ping -n $mark 127.0.0.1 >NUL 2>NUL <NUL& echo done")
+        [void](Wait-Until 'ping runs' 30 { @(Get-CimInstance Win32_Process -Filter "Name = 'PING.EXE'" | Where-Object { "$($_.CommandLine)" -like "*$mark*" }).Count -eq 1 })
+        if (-not $started.Process.HasExited) { $started.Process.Kill() }
         [void](Wait-Until 'ping has ended' 15 { @(Get-CimInstance Win32_Process -Filter "Name = 'PING.EXE'" | Where-Object { "$($_.CommandLine)" -like "*$mark*" }).Count -eq 0 })
     }
 

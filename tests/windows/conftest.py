@@ -52,8 +52,9 @@ def setup(scope="module", **agent):
 
     @pytest.fixture(scope=scope)
     def winbox(bench, hub, alice, prefix):
-        machine = wine.WinAgent(bench, hub, prefix, users=[alice], **agent)
+        machine = wine.WinAgent(bench, hub, prefix, "winbox", users=[alice], **agent)
         machine.wait_ssh("built-in", "ok")
+        alice.jump("winbox", "exit 0").ok()  # the client says something of keys that it meets for the first time
         return machine
 
     return world_bench, hub, alice, winbox

@@ -47,7 +47,7 @@ def test_the_second_start_remembers(winbox, hub, alice):
 
 
 def test_joined_without_running(bench, hub, alice, prefix):
-    agent = WinAgent(bench, hub, prefix, users=[alice], start=False)
+    agent = WinAgent(bench, hub, prefix, "winbox", users=[alice], start=False)
     done = bench.run(*agent.argv_join("--no-run"), env=agent.env, timeout=30).ok()
     assert (agent.state / "agent.conf").exists(), done
     agent.run()
@@ -55,7 +55,7 @@ def test_joined_without_running(bench, hub, alice, prefix):
 
 
 def test_a_spoilt_code_is_named(bench, hub, prefix):
-    agent = WinAgent(bench, hub, prefix, start=False)
+    agent = WinAgent(bench, hub, prefix, "winbox", start=False)
     agent.target = hub.public + "/notacode"
     bench.run(*agent.argv_join(), env=agent.env).failed(2).says("code|invitation")
 
@@ -64,13 +64,13 @@ def test_an_impostor_is_not_believed(bench, hub, prefix):
     code = hub.invite("winbox")
     hub.end()
     impostor = Hub(bench, port=hub.port)
-    agent = WinAgent(bench, impostor, prefix, target=code, wait=False)
+    agent = WinAgent(bench, impostor, prefix, "winbox", target=code, wait=False)
     agent.wait_log(r"pin|another hub|not the hub|fingerprint|not trusted|different", 20)
     assert impostor.machines() == {}
 
 
 def test_approved_without_an_invitation(bench, hub, alice, prefix):
-    agent = WinAgent(bench, hub, prefix, users=[alice], invite=False, wait=False)
+    agent = WinAgent(bench, hub, prefix, "winbox", users=[alice], invite=False, wait=False)
     agent.wait_log("approv", 20)
     hub.command("approve", "winbox", agent.fingerprint())
     agent.wait_ssh("built-in", "ok")
@@ -106,7 +106,7 @@ def test_a_session_lives_through_a_new_connection_to_the_hub(winbox, hub, alice)
 def test_streams(bench, hub, alice, prefix, streams):
     seen = Tap(bench, hub)
     code = hub.invite("winbox").rpartition("/")[2]
-    agent = WinAgent(bench, hub, prefix, users=[alice], target=f"127.0.0.1:{seen.port}/{code}", command_flags=["--streams", streams])
+    agent = WinAgent(bench, hub, prefix, "winbox", users=[alice], target=f"127.0.0.1:{seen.port}/{code}", command_flags=["--streams", streams])
     agent.wait_ssh("built-in", "ok")
     data = bytes(range(256)) * 12000
     assert alice.jump("winbox", f"{PROBE} cat", input=data).ok().raw == data
@@ -122,7 +122,7 @@ def test_through_a_proxy(bench, hub, alice, prefix):
     config.write_text(f"Port {port}\nListen 127.0.0.1\nTimeout 600\nMaxClients 50\nAllow 127.0.0.1\nConnectPort {hub.port}\nLogLevel Connect\n")
     proxy = bench.start("tinyproxy", "tinyproxy", "-d", "-c", config)
     wait_for(lambda: listening(port), 10)
-    agent = WinAgent(bench, hub, prefix, users=[alice], command_flags=["--proxy", f"http://127.0.0.1:{port}"])
+    agent = WinAgent(bench, hub, prefix, "winbox", users=[alice], command_flags=["--proxy", f"http://127.0.0.1:{port}"])
     agent.wait_ssh("built-in", "ok")
     data = bytes(range(256)) * 8000
     assert alice.jump("winbox", f"{PROBE} cat", input=data).ok().raw == data
@@ -131,7 +131,7 @@ def test_through_a_proxy(bench, hub, alice, prefix):
 
 def test_a_dead_proxy_is_named(bench, hub, prefix):
     port = free_port()
-    agent = WinAgent(bench, hub, prefix, wait=False, command_flags=["--proxy", f"http://127.0.0.1:{port}"])
+    agent = WinAgent(bench, hub, prefix, "winbox", wait=False, command_flags=["--proxy", f"http://127.0.0.1:{port}"])
     agent.wait_log(rf"proxy.*{port}", 20)
     assert not hub.is_online("winbox") and agent.process.running()
     assert re.search("refused", agent.log(), re.I), f"the reason in words: {agent.log()}"
@@ -152,7 +152,7 @@ def test_killed_it_is_offline_and_its_servers_end(winbox, hub, alice, prefix):
 
 def test_ctrl_c_ends_it_in_order(bench, hub, alice, prefix):
     """In a console of its own, as somebody tries it out."""
-    agent = WinAgent(bench, hub, prefix, users=[alice], start=False)
+    agent = WinAgent(bench, hub, prefix, "winbox", users=[alice], start=False)
     terminal = Terminal(bench, *agent.argv_join(), env=agent.env, columns=200)
     hub.wait_online("winbox", 30)
     agent.wait_ssh("built-in", "ok")
@@ -170,7 +170,7 @@ def test_ctrl_c_ends_it_in_order(bench, hub, alice, prefix):
 def test_the_machines_own_server_comes_first(bench, hub, alice, prefix):
     port = free_port()
     own = Sshd(bench, port=port).allow(alice)
-    agent = WinAgent(bench, hub, prefix, ssh=f"127.0.0.1:{port}", users=[alice])
+    agent = WinAgent(bench, hub, prefix, "winbox", ssh=f"127.0.0.1:{port}", users=[alice])
     agent.wait_ssh("openssh", "ok")
     assert alice.jump("winbox", "uname").ok().out == "Linux\n", "sshd of this system stands for the machine's own"
     own.stop()
@@ -180,7 +180,7 @@ def test_the_machines_own_server_comes_first(bench, hub, alice, prefix):
 
 
 def test_the_machines_own_server_alone(bench, hub, alice, prefix):
-    agent = WinAgent(bench, hub, prefix, users=[alice], command_flags=["--ssh-mode", "openssh"])
+    agent = WinAgent(bench, hub, prefix, "winbox", users=[alice], command_flags=["--ssh-mode", "openssh"])
     wait_for(lambda: agent.row().get("ssh_state") not in (None, "", "ok"), 20)
     done = alice.jump("winbox", "echo hello").failed(255)
     assert "hello" not in done.out
@@ -190,7 +190,7 @@ def test_without_the_built_in_servers_program_it_says_so(bench, hub, alice, pref
     """The agent was copied alone."""
     folder = prefix.folder("alone")
     (folder / "multissh-agent.exe").write_bytes(prefix.unix("C:\\Program Files\\multiSSH\\multissh-agent.exe").read_bytes())
-    agent = WinAgent(bench, hub, prefix, users=[alice], start=False)
+    agent = WinAgent(bench, hub, prefix, "winbox", users=[alice], start=False)
     agent.process = bench.start("agent-winbox", *prefix.argv(prefix.windows(folder / "multissh-agent.exe"), *agent.words_join()), env=agent.env)
     hub.wait_online("winbox", 30)
     wait_for(lambda: "multissh-sshd, is not installed" in hub.command("why", "winbox").out, 20, lambda: hub.command("why", "winbox").out)

@@ -283,10 +283,10 @@ def test_scp_of_trees(bench, alice, winbox, folder, there, here):
 
 
 def test_scp_between_two_windows_machines(bench, hub, alice, winbox, prefix, folder, there):
-    second = WinAgent(bench, hub, prefix, "second", users=[alice])
+    second = WinAgent(bench, hub, prefix, users=[alice])
     second.wait_ssh("built-in", "ok")
     plant(folder)
-    bench.run("scp", "-3", *alice.options(), "-o", "ProxyJump=hub", f"{ME}@winbox:{there}/sub/deep/er.bin", f"{ME}@second:{there}/copy").ok()
+    bench.run("scp", "-3", *alice.options(), "-o", "ProxyJump=hub", f"{ME}@winbox:{there}/sub/deep/er.bin", f"{ME}@{second.name}:{there}/copy").ok()
     assert (folder / "copy").read_bytes() == TREE["sub/deep/er.bin"]
 
 
@@ -313,9 +313,9 @@ def test_sshfs(bench, alice, winbox, folder, there, here):
 
 
 def test_files_may_be_forbidden(bench, hub, alice, prefix):
-    agent = WinAgent(bench, hub, prefix, "nofiles", users=[alice], sshd_conf="sftp = no\n")
+    agent = WinAgent(bench, hub, prefix, users=[alice], sshd_conf="sftp = no\n")
     agent.wait_ssh("built-in", "ok")
     batch = bench.path("batch")
     batch.write_text("pwd\n")
-    bench.run("sftp", *alice.options(), "-J", "hub", "-b", batch, f"{ME}@nofiles").failed()
-    assert alice.jump("nofiles", "echo still").ok().out == "still\r\n"
+    bench.run("sftp", *alice.options(), "-J", "hub", "-b", batch, f"{ME}@{agent.name}").failed()
+    assert alice.jump(agent.name, "echo still").ok().out == "still\r\n"

@@ -136,7 +136,7 @@ def test_standard_input_to_there(winbox, alice, echo):
 
 
 def test_forwarding_may_be_forbidden(bench, hub, alice, prefix, here):
-    agent = WinAgent(bench, hub, prefix, "closed", users=[alice], sshd_conf="local-forwarding = no\nremote-forwarding = no\n")
+    agent = WinAgent(bench, hub, prefix, users=[alice], sshd_conf="local-forwarding = no\nremote-forwarding = no\n")
     agent.wait_ssh("built-in", "ok")
-    assert alice.ssh("-J", "hub", "-W", f"127.0.0.1:{here}", f"{ME}@closed", input="x").failed().says("prohibited|not allowed|forbid|refused")
-    assert ssh_n(alice, "-R", f"0:127.0.0.1:{here}", machine="closed").popen.wait(30) == 255
+    assert alice.ssh("-J", "hub", "-W", f"127.0.0.1:{here}", f"{ME}@{agent.name}", input="x").failed().says("prohibited|not allowed|forbid|refused")
+    assert ssh_n(alice, "-R", f"0:127.0.0.1:{here}", machine=agent.name).popen.wait(30) == 255

@@ -108,10 +108,10 @@ def test_a_file_that_others_can_write_is_not_believed(winbox, alice, prefix):
 
 
 def test_that_check_may_be_left_out(bench, hub, alice, prefix):
-    agent = WinAgent(bench, hub, prefix, "lax", users=[alice], sshd_conf="strict-modes = no\n")
+    agent = WinAgent(bench, hub, prefix, users=[alice], sshd_conf="strict-modes = no\n")
     agent.wait_ssh("built-in", "ok")
     prefix.authorized.chmod(0o666)
-    assert alice.jump("lax", "echo in").ok().out == "in\r\n"
+    assert alice.jump(agent.name, "echo in").ok().out == "in\r\n"
 
 
 @pytest.mark.parametrize("where", ["absolute", "%h/own/%u.keys", "own\\keys"])
@@ -122,36 +122,36 @@ def test_keys_elsewhere(bench, hub, alice, prefix, where):
     file.write_text(alice.public + "\n")
     file.chmod(0o600)
     prefix.authorize()
-    agent = WinAgent(bench, hub, prefix, "elsewhere", sshd_conf=f"authorized-keys = {prefix.windows(file) if where == 'absolute' else where}\n")
+    agent = WinAgent(bench, hub, prefix, sshd_conf=f"authorized-keys = {prefix.windows(file) if where == 'absolute' else where}\n")
     agent.wait_ssh("built-in", "ok")
-    assert alice.jump("elsewhere", "echo in").ok().out == "in\r\n"
+    assert alice.jump(agent.name, "echo in").ok().out == "in\r\n"
 
 
 @pytest.mark.parametrize("conf,welcome", [(f"allow-users = {ME}", True), (f"allow-users = {ME.upper()}", True), ("allow-users = other", False),
                                           (f"allow-users = *,!{ME}", False)])
 def test_allowed_users(bench, hub, alice, prefix, conf, welcome):
-    agent = WinAgent(bench, hub, prefix, "picky", users=[alice], sshd_conf=conf + "\n")
+    agent = WinAgent(bench, hub, prefix, users=[alice], sshd_conf=conf + "\n")
     agent.wait_ssh("built-in", "ok")
-    done = alice.jump("picky", "echo in")
+    done = alice.jump(agent.name, "echo in")
     assert (done.status, done.out) == ((0, "in\r\n") if welcome else (255, "")), done
 
 
 def test_passwords_do_not_count_by_hand(bench, hub, alice, prefix, winbox):
     """Whatever the settings say: only a service can check them."""
-    agent = WinAgent(bench, hub, prefix, "words", users=[alice], sshd_conf="passwords = yes\n")
+    agent = WinAgent(bench, hub, prefix, users=[alice], sshd_conf="passwords = yes\n")
     agent.wait_ssh("built-in", "ok")
     outer = paramiko.SSHClient()
     outer.set_missing_host_key_policy(paramiko.AutoAddPolicy())
     outer.connect(hub.address, hub.port, "alice", pkey=paramiko.Ed25519Key.from_private_key_file(str(alice.key)), allow_agent=False, look_for_keys=False)
     bench.closers.append(outer.close)
-    transport = paramiko.Transport(outer.get_transport().open_channel("direct-tcpip", ("words", 22), ("127.0.0.1", 0)))
+    transport = paramiko.Transport(outer.get_transport().open_channel("direct-tcpip", (agent.name, 22), ("127.0.0.1", 0)))
     try:
         transport.start_client(timeout=20)
         with pytest.raises(paramiko.AuthenticationException):
             transport.auth_password(ME, "secret", fallback=False)
     finally:
         transport.close()
-    assert alice.jump("words", "echo in").ok().out == "in\r\n"
+    assert alice.jump(agent.name, "echo in").ok().out == "in\r\n"
 
 
 def test_too_many_tries_end_the_connection(winbox, mallory, bench):

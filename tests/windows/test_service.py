@@ -90,10 +90,12 @@ def test_a_state_folder_of_its_own_and_a_restart(service, bench, hub, alice, pre
     wait_for(lambda: service.pids() and not set(before) & set(service.pids()), 20)
     hub.wait_online("winservice", 30)
 
+    wait_for(lambda: hub.machines()["winservice"].get("ssh") == "built-in", 20)
+
     conf = service.state / "agent.conf"
-    conf.write_text(conf.read_text() + "labels = place=cellar\n")
+    conf.write_text(conf.read_text() + "ssh-mode = openssh\n")
     service("reload").ok()
-    wait_for(lambda: "cellar" in str(hub.machines()["winservice"]), 20, lambda: hub.machines()["winservice"])
+    wait_for(lambda: hub.machines()["winservice"].get("ssh") == "none", 20, lambda: hub.machines()["winservice"])
     conf.write_text(conf.read_text() + "nonsense = 1\n")
     pids = service.pids()
     service("reload")

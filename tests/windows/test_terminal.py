@@ -32,7 +32,7 @@ def test_it_is_a_console(winbox, alice):
     for name in ("in", "out", "err"):
         shell.sees(f"^{name} console$")
     # Wine's console keeps the window that it was made with; so it shows the first one.
-    assert shell.sees(r"^window (\d+x\d+) codepage (\d+)$").groups() == ("97x31", "65001")
+    assert shell.sees(r"^window (\d+x\d+) ").group(1) == "97x31"
     assert shell.leaves() == 0
 
 
@@ -74,7 +74,7 @@ def test_a_terminal_beside_pipes(winbox, alice, bench):
     shell = person(alice, "winbox", options=["-o", f"ControlPath={path}", "-o", "ControlMaster=yes"])
     shell.sees(PROMPT)
     done = alice.ssh("-o", f"ControlPath={path}", f"{ME}@winbox", f"{PROBE} console").ok()
-    assert done.out.split() == "in other out other err other window 1x1 codepage 0".split(), done
+    assert done.out.split()[:6] == "in other out other err other".split(), done
     shell.types("echo still here").sees("^still here$")
     shell.types("exit")
     assert shell.leaves() == 0
@@ -123,16 +123,16 @@ def test_shells_one_after_another_leave_nothing(winbox, alice, prefix):
 
 
 def test_terminals_may_be_forbidden(bench, hub, alice, prefix):
-    agent = WinAgent(bench, hub, prefix, "noterm", users=[alice], sshd_conf="pty = no\n")
+    agent = WinAgent(bench, hub, prefix, users=[alice], sshd_conf="pty = no\n")
     agent.wait_ssh("built-in", "ok")
-    done = bench.run("ssh", *alice.options(), "-tt", "-J", "hub", f"{ME}@noterm", f"{PROBE} console")
+    done = bench.run("ssh", *alice.options(), "-tt", "-J", "hub", f"{ME}@{agent.name}", f"{PROBE} console")
     assert "in other" in done.out and re.search("PTY allocation request failed", done.err), done
 
 
 def test_another_shell_at_a_terminal(bench, hub, alice, prefix):
-    agent = WinAgent(bench, hub, prefix, "other", users=[alice], sshd_conf="shell = C:\\probe.exe\n")
+    agent = WinAgent(bench, hub, prefix, users=[alice], sshd_conf="shell = C:\\probe.exe\n")
     agent.wait_ssh("built-in", "ok")
-    shell = person(alice, "other", "console")
+    shell = person(alice, agent.name, "console")
     shell.sees(r"^\[-c\]$")
     shell.sees(r"^\[console\]$")
     assert shell.leaves() == 0

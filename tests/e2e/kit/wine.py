@@ -211,9 +211,11 @@ class WinAgent(Agent):
     """multissh-agent.exe, run by hand, in a prefix. users: who may log in by their key, as the account that runs it. What it leaves running when it
     has ended is a fault, and told at the end."""
 
-    def __init__(self, bench, hub, prefix, name="winbox", users=(), ssh=None, conf=None, sshd_conf=None, env=None, state=None, **more):
+    def __init__(self, bench, hub, prefix, name=None, users=(), ssh=None, conf=None, sshd_conf=None, env=None, state=None, **more):
         self.prefix = prefix
         self.port = free_port()
+        # Each has a host key of its own, so a name of its own.
+        name = name or f"win-{bench.number()}"
         state = state or prefix.folder(f"agent-{name}")
         if conf is not None:
             (state / "agent.conf").write_text(conf)

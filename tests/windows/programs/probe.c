@@ -4,6 +4,8 @@
 #include <winsock2.h>
 
 #include <bcrypt.h>
+#include <fcntl.h>
+#include <io.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -307,6 +309,7 @@ int wmain(int argc, wchar_t **argv)
                {L"env", environment}, {L"args", arguments}, {L"tree", branch},   {L"branch", branch},
                {L"console", console}, {L"keys", keys},      {L"events", events}, {L"until-end", until_end},
                {L"echo", echo},       {L"exit", leave}};
+    (void)_setmode(_fileno(stdout), _O_BINARY);
     for (size_t i = 0; argc > 1 && i < sizeof all / sizeof all[0]; i++) {
         if (!wcscmp(argv[1], all[i].name)) {
             return all[i].run(argc - 2, argv + 2);
