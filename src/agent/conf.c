@@ -54,18 +54,23 @@ static int write_setting(const struct conf_change *c, struct buf *out)
 
 int conf_rewrite(const char *text, size_t n, const struct conf_change *changes, size_t count, struct buf *out)
 {
+    static const char mark[] = "\xef\xbb\xbf"; /* of the byte order, as editors of Windows put it in front */
     bool done[CHANGES_MAX] = {false};
+    size_t begin = n >= sizeof mark - 1 && memcmp(text, mark, sizeof mark - 1) == 0 ? sizeof mark - 1 : 0;
     if (count > CHANGES_MAX)
         return -EINVAL;
     for (size_t i = 0; i < count; i++)
         if (!change_ok(&changes[i]))
             return -EINVAL;
-    for (size_t at = 0; at < n;) {
+    int r = buf_append(out, mark, begin);
+    if (r != 0)
+        return r;
+    for (size_t at = begin; at < n;) {
         const char *line = text + at, *end = memchr(line, '\n', n - at);
         size_t len = end != NULL ? (size_t)(end - line) : n - at;
         at += len + (end != NULL);
         size_t i = line_change(line, len, changes, count);
-        int r = 0;
+        r = 0;
         if (i == count) {
             r = buf_append(out, line, len);
             if (r == 0)
@@ -78,7 +83,7 @@ int conf_rewrite(const char *text, size_t n, const struct conf_change *changes, 
             return r;
     }
     for (size_t i = 0; i < count; i++) {
-        int r = done[i] ? 0 : write_setting(&changes[i], out);
+        r = done[i] ? 0 : write_setting(&changes[i], out);
         if (r != 0)
             return r;
     }

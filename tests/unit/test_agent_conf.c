@@ -34,6 +34,17 @@ static void rewrites(void **state)
     check("name = hub = pin\nx\n", set, 2, "name = hub = pin\nx\nhub = b:2\n");
 }
 
+/* As an editor of Windows leaves it: the mark in front stays, and the setting behind it is found. */
+static void byte_order_mark(void **state)
+{
+    const struct conf_change set[] = {{"hub", "b:2"}, {"token", NULL}};
+    (void)state;
+    check("\xef\xbb\xbfhub = a:1\r\nname = n\r\n", set, 2, "\xef\xbb\xbfhub = b:2\nname = n\r\n");
+    check("\xef\xbb\xbftoken = t\r\n", set, 2, "\xef\xbb\xbfhub = b:2\n");
+    check("\xef\xbb\xbf", set, 2, "\xef\xbb\xbfhub = b:2\n");
+    check("\xef\xbbhub = a:1\n", set, 1, "\xef\xbbhub = a:1\nhub = b:2\n");
+}
+
 static void values_with_line_breaks(void **state)
 {
     const struct conf_change set[] = {{"name", "a\nhub = evil:1"}};
@@ -119,6 +130,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rewrites),
+        cmocka_unit_test(byte_order_mark),
         cmocka_unit_test(values_with_line_breaks),
         cmocka_unit_test(values_as_they_are_read),
         cmocka_unit_test(bounds),
