@@ -57,10 +57,11 @@ static int key_of(const char *source, wchar_t out[KEY_MAX])
 {
     wchar_t *wide = NULL;
     int r = win_utf16(source, &wide);
-    if (r == 0 && swprintf(out, KEY_MAX, L"%ls%ls", KEY, wide) < 0)
-        r = -ENAMETOOLONG;
+    if (r != 0)
+        return r;
+    int n = swprintf(out, KEY_MAX, L"%ls%ls", KEY, wide);
     free(wide);
-    return r;
+    return n >= 0 && n < KEY_MAX ? 0 : -ENAMETOOLONG;
 }
 
 int eventlog_register(const char *source, const wchar_t *program)
