@@ -1,5 +1,5 @@
 /* Programs that may run as the system, and folders that it believes. Made for Wine, which keeps the owner and the rights
- * of others and little more: what counts of an access list is test_sshd_acl_windows.c's. */
+ * of others and little more: what counts of an access list is test_acl_windows.c's. */
 #include "cmocka_all.h"
 
 #include "agent/rights_windows.h"
