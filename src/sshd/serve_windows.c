@@ -37,11 +37,28 @@ const char serve_help[] =
     "\n"
     "Settings, in sshd.conf as NAME = VALUE or as options:\n";
 
+static UINT code_page; /* of the console, before */
+
+static void restore_console(void)
+{
+    (void)SetConsoleOutputCP(code_page);
+}
+
+/* What is shown on a console is UTF-8. */
+static void ready_console(void)
+{
+    code_page = GetConsoleOutputCP();
+    if (code_page != 0 && code_page != CP_UTF8 && SetConsoleOutputCP(CP_UTF8)) {
+        (void)atexit(restore_console);
+    }
+}
+
 int serve_prepare(int *argc, char ***argv, struct errmsg *err)
 {
     int rc;
     /* No window that waits for somebody to click: a fault ends the process. */
     (void)SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX | SEM_NOOPENFILEERRORBOX);
+    ready_console();
     rc = win_args(argc, argv);
     return rc < 0 ? errmsg_set(err, rc, "cannot read the arguments: %s", strerror(-rc)) : 0;
 }
