@@ -22,12 +22,28 @@
 const struct process_signal process_signals[PROCESS_SIGNALS] = {
     {SIGINT, false}, {SIGBREAK, false}, {SIGHUP, false}};
 
+static UINT console_before; /* the code page of the console that others go on to use */
+
+static void restore_console(void)
+{
+    SetConsoleOutputCP(console_before);
+}
+
+/* What we print is UTF-8. */
+static void prepare_console(void)
+{
+    console_before = GetConsoleOutputCP(); /* 0: there is no console */
+    if (console_before != 0 && console_before != CP_UTF8 && atexit(restore_console) == 0)
+        SetConsoleOutputCP(CP_UTF8);
+}
+
 void process_prepare(void)
 {
     SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX | SEM_NOOPENFILEERRORBOX);
     /* What is loaded later comes from the system's folder, and not from where somebody unpacked the programs. */
     SetDefaultDllDirectories(LOAD_LIBRARY_SEARCH_SYSTEM32);
     uv_disable_stdio_inheritance();
+    prepare_console();
 }
 
 int process_args(int *argc, char ***argv)
