@@ -142,7 +142,8 @@ int hostkey_load(const char *path, struct hostkey **ret_key, struct errmsg *err)
     }
     rc = fs_check_private(path);
     if (rc == -EPERM) {
-        return errmsg_set(err, rc, "%s can be read by others: %s, or make a new key", path, fs_private_advice);
+        return errmsg_set(err, rc, "%s can be read by others: %s, or make a new key", path,
+                          fs_private_advice);
     }
     if (rc < 0) {
         return errmsg_set(err, rc, "cannot read %s: %s", path, strerror(-rc));

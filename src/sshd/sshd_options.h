@@ -17,7 +17,7 @@ struct sshd_options {
     char *allow_users;  /* patterns; NULL: all */
     char *allow_groups; /* names; NULL: all */
     unsigned pam;
-    char *shell; /* Windows: cmd, powershell, pwsh, bash or a path; NULL: cmd */
+    char *shell;       /* Windows: cmd, powershell, pwsh, bash or a path; NULL: cmd */
     char *pam_service; /* NULL: multissh-sshd, else sshd, else other, the first that is there */
     bool pty, sftp, local_forwarding, remote_forwarding, agent_forwarding, gateway_ports, user_rc;
     char *accept_env; /* patterns */
