@@ -80,15 +80,13 @@ static void run_starting(struct work *work)
     }
 }
 
-/* Takes it out of the list and frees it. */
-static void forget(struct host_child *child)
+static void take_out(struct host_child *child)
 {
     struct host_child **at = &child->host->children;
     while (*at != child) {
         at = &(*at)->next;
     }
     *at = child->next;
-    free(child);
 }
 
 static void on_end(void *arg, short ready)
@@ -120,7 +118,8 @@ static void refuse(struct host_child *child, const char *text)
 {
     struct host_child_events events = child->events;
     void *arg = child->arg;
-    forget(child);
+    take_out(child);
+    free(child);
     events.refused(arg, text);
 }
 
@@ -310,23 +309,30 @@ void host_child_resize(struct host_child *child, int terminal, unsigned columns,
     }
 }
 
-void host_child_close(struct host_child *child)
+static void end(struct host_child *child)
 {
-    if (child == NULL) {
-        return;
-    }
     if (child->starting != NULL) {
         child->starting->child = NULL;
     }
     ssh_loop_unwatch(child->watch);
     io_close(child->end);
     child_close(child->child);
-    forget(child);
+    free(child);
+}
+
+void host_child_close(struct host_child *child)
+{
+    if (child != NULL) {
+        take_out(child);
+        end(child);
+    }
 }
 
 void host_children_free(struct host *host)
 {
     while (host->children != NULL) {
-        host_child_close(host->children);
+        struct host_child *child = host->children;
+        host->children = child->next;
+        end(child);
     }
 }

@@ -53,6 +53,15 @@ static void run_opening(struct work *work)
                          : net_connect(o->name, o->port, &o->fds[0], &o->err);
 }
 
+static void release(struct host_wait *wait)
+{
+    if (wait->opening != NULL) {
+        wait->opening->wait = NULL;
+    }
+    ssh_loop_untimer(wait->deadline);
+    free(wait);
+}
+
 /* Takes it out of the list and frees it. */
 static void forget(struct host_wait *wait)
 {
@@ -61,11 +70,7 @@ static void forget(struct host_wait *wait)
         at = &(*at)->next;
     }
     *at = wait->next;
-    if (wait->opening != NULL) {
-        wait->opening->wait = NULL;
-    }
-    ssh_loop_untimer(wait->deadline);
-    free(wait);
+    release(wait);
 }
 
 static void answer(struct host_wait *wait, int fd, int other, unsigned port, const char *text)
@@ -184,6 +189,8 @@ void host_wait_cancel(struct host_wait *wait)
 void host_waits_free(struct host *host)
 {
     while (host->waits != NULL) {
-        forget(host->waits);
+        struct host_wait *wait = host->waits;
+        host->waits = wait->next;
+        release(wait);
     }
 }
