@@ -2,6 +2,7 @@
 #include "sshd/child_windows_private.h"
 
 #include "base/io.h"
+#include "sshd/console_windows.h"
 #include "sshd/pipes_windows.h"
 #include <errno.h>
 #include <stdatomic.h>
@@ -19,7 +20,9 @@ struct child {
     atomic_uint refs; /* who started it, and the waiter */
     HANDLE process, job;
     HANDLE ended; /* an event: the process has */
-    struct conpty *console;
+    bool pty;
+    struct conpty *console;    /* of this process' own user, */
+    struct console_link *link; /* or of the account: at most one */
     struct pipes_flow *flows[CHILD_STREAMS];
     int end;
 };
@@ -27,6 +30,7 @@ struct child {
 /* What is made before the child is whole. */
 struct ends {
     bool pty;
+    bool inherited;         /* theirs are */
     int fds[CHILD_STREAMS]; /* the caller's; with a pty the first alone */
     struct pipes_socket *sockets[CHILD_STREAMS];
     HANDLE ours[CHILD_STREAMS], theirs[CHILD_STREAMS];
@@ -69,7 +73,7 @@ static int ends_make(struct ends *ends)
 {
     int rc = 0;
     for (int i = 0; rc == 0 && i < (ends->pty ? CHILD_ERR : CHILD_STREAMS); i++) {
-        rc = pipes_make(i != CHILD_IN, !ends->pty, &ends->ours[i], &ends->theirs[i]);
+        rc = pipes_make(i != CHILD_IN, ends->inherited, &ends->ours[i], &ends->theirs[i]);
         if (rc == 0 && (i == CHILD_IN || !ends->pty)) {
             rc = make_socket(ends, i);
         }
@@ -90,6 +94,7 @@ static void child_release(struct child *child)
         pipes_flow_release(child->flows[i]);
     }
     conpty_free(child->console);
+    console_link_free(child->link);
     close_handle(&child->ended);
     io_close(child->end);
     free(child);
@@ -112,17 +117,31 @@ static void tell_end(struct child *child)
     child->end = -1;
 }
 
+static void shut_console(struct child *child)
+{
+    if (child->link != NULL) {
+        console_link_shut(child->link);
+    } else {
+        conpty_shut(child->console);
+    }
+}
+
 static DWORD WINAPI wait_for_end(void *arg)
 {
     struct child *child = arg;
-    wait_for(child->process);
+    if (child->link != NULL) {
+        console_link_serve(child->link, child->process, child->ended);
+    } else {
+        wait_for(child->process);
+    }
     SetEvent(child->ended);
     wait_for(pipes_flow_drained(child->flows[CHILD_OUT]));
-    if (child->console != NULL) {
-        conpty_shut(child->console); /* only now its output ends */
-        wait_for(pipes_flow_over(child->flows[CHILD_OUT]));
-    } else {
+    if (!child->pty) {
         wait_for(pipes_flow_drained(child->flows[CHILD_ERR]));
+    } else {
+        shut_console(child); /* only now its output ends */
+        wait_for(pipes_flow_over(child->flows[CHILD_OUT]));
+        wait_for(child->process);
     }
     tell_end(child);
     child_release(child);
@@ -131,15 +150,58 @@ static DWORD WINAPI wait_for_end(void *arg)
 
 /* --- the start --- */
 
-static int make_console(struct child *child, const struct child_spec *spec, struct ends *ends,
-                        struct errmsg *err)
+/* The console's host has the rights of who makes the console, so one for another user is made by a process of theirs. */
+static bool is_console_theirs(const struct child_spec *spec)
+{
+    return spec->pty && spec->logon != NULL && spec->logon->token != NULL;
+}
+
+static int spawn(const struct child_spec *spec, const struct child_program *program, const HANDLE std[3],
+                 HANDLE more, const struct conpty *console, struct child_process *ret_made,
+                 struct errmsg *err)
+{
+    struct inherit inherit;
+    int rc = inherit_init(&inherit, std, more, console, err);
+    if (rc == 0) {
+        rc = child_spawn(spec, program, &inherit, ret_made, err);
+        inherit_release(&inherit);
+    }
+    return rc;
+}
+
+static int spawn_on_console(struct child *child, const struct child_spec *spec,
+                            const struct child_program *program, struct ends *ends,
+                            struct child_process *ret_made, struct errmsg *err)
 {
     int rc = conpty_new(spec->columns, spec->rows, ends->theirs[CHILD_IN], ends->theirs[CHILD_OUT],
                         &child->console, err);
-    if (rc == 0) {
-        close_handle(&ends->theirs[CHILD_IN]);
-        close_handle(&ends->theirs[CHILD_OUT]);
+    if (rc < 0) {
+        return rc;
     }
+    close_handle(&ends->theirs[CHILD_IN]);
+    close_handle(&ends->theirs[CHILD_OUT]);
+    return spawn(spec, program, NULL, NULL, child->console, ret_made, err);
+}
+
+/* Starts the process that makes the console, and that is told to start the program. */
+static int spawn_console(struct child *child, const struct child_spec *spec,
+                         const struct child_program *program, const struct ends *ends,
+                         struct child_process *ret_made, struct errmsg *err)
+{
+    struct child_program host;
+    int rc = console_link_new(spec->columns, spec->rows, program->path, program->line, child->ended,
+                              &child->link, err);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = child_program_init_console(&host, err);
+    if (rc == 0) {
+        const HANDLE std[] = {ends->theirs[CHILD_IN], ends->theirs[CHILD_OUT],
+                              console_link_control(child->link)};
+        rc = spawn(spec, &host, std, console_link_event(child->link), NULL, ret_made, err);
+    }
+    child_program_release(&host);
+    console_link_started(child->link);
     return rc;
 }
 
@@ -172,11 +234,16 @@ static int start_waiter(struct child *child)
 /* The process is let go when everything else is there. */
 static int start(struct child *child, const struct child_spec *spec, struct ends *ends, struct errmsg *err)
 {
+    struct child_program program;
     struct child_process made;
-    int rc = spec->pty ? make_console(child, spec, ends, err) : 0;
+    int rc = child_program_init(&program, spec, err);
+    child->pty = spec->pty;
     if (rc == 0) {
-        rc = child_spawn(spec, spec->pty ? NULL : ends->theirs, child->console, &made, err);
+        rc = is_console_theirs(spec) ? spawn_console(child, spec, &program, ends, &made, err)
+             : spec->pty             ? spawn_on_console(child, spec, &program, ends, &made, err)
+                                     : spawn(spec, &program, ends->theirs, NULL, NULL, &made, err);
     }
+    child_program_release(&program);
     if (rc < 0) {
         return rc;
     }
@@ -232,7 +299,8 @@ static int child_new(struct child **ret_child, int *ret_end)
 int child_start(const struct child_spec *spec, struct child **ret_child, int ret_fds[3], int *ret_end,
                 struct errmsg *err)
 {
-    struct ends ends = {.pty = spec->pty, .fds = {-1, -1, -1}, .end = -1};
+    struct ends ends = {
+        .pty = spec->pty, .inherited = !spec->pty || is_console_theirs(spec), .fds = {-1, -1, -1}, .end = -1};
     struct child *child = NULL;
     int rc;
     if (spec->pty && spec->kind == HOST_SFTP) {
@@ -270,6 +338,8 @@ void child_resize(struct child *child, unsigned columns, unsigned rows)
 {
     if (child->console != NULL) {
         conpty_resize(child->console, columns, rows);
+    } else if (child->link != NULL) {
+        console_link_resize(child->link, columns, rows);
     }
 }
 
@@ -279,7 +349,7 @@ void child_signal(struct child *child, const char *name)
         const char *name;
         UINT code;
     } ends[] = {{"HUP", 129}, {"INT", 130}, {"QUIT", 131}, {"ABRT", 134}, {"KILL", 137}, {"TERM", 143}};
-    if (child->console != NULL && strcmp(name, "INT") == 0) {
+    if (child->pty && strcmp(name, "INT") == 0) {
         pipes_flow_type(child->flows[CHILD_IN], CTRL_C);
         return;
     }

@@ -3,16 +3,26 @@
 #define MULTISSH_SSHD_CHILD_WINDOWS_PRIVATE_H
 
 #include "sshd/child_windows.h"
-#include "sshd/conpty_windows.h"
+#include "sshd/inherit_windows.h"
+
+/* What is started. */
+struct child_program {
+    char *name; /* UTF-8, for messages */
+    wchar_t *path, *line;
+};
+
+/* What the session asks for; this program as --console. Return 0 or a negative errno value with a sentence; release it in any case. */
+int child_program_init(struct child_program *program, const struct child_spec *spec, struct errmsg *err);
+int child_program_init_console(struct child_program *program, struct errmsg *err);
+void child_program_release(struct child_program *program);
 
 /* In its job, and suspended. */
 struct child_process {
     HANDLE process, thread, job;
 };
 
-/* std: what it is to have as standard input, output and error, inheritable, and it inherits nothing else; NULL: the
- * console's, which is attached. The handles stay the caller's. Returns 0 or a negative errno value with a sentence. */
-int child_spawn(const struct child_spec *spec, const HANDLE std[3], const struct conpty *console,
-                struct child_process *ret_process, struct errmsg *err);
+/* As the account, in its environment and its folder. Returns 0 or a negative errno value with a sentence. */
+int child_spawn(const struct child_spec *spec, const struct child_program *program,
+                const struct inherit *inherit, struct child_process *ret_process, struct errmsg *err);
 
 #endif

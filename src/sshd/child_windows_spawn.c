@@ -1,8 +1,9 @@
-/* Starting a process as an account: what it is, what it inherits, and the job that it cannot leave. */
+/* Starting a process as an account: what it is, where it is, and the job that it cannot leave. */
 #include "sshd/child_windows_private.h"
 
 #include "base/log.h"
 #include "sshd/cmdline_windows.h"
+#include "sshd/console_windows.h"
 #include "sshd/environ_windows.h"
 #include <errno.h>
 #include <stdio.h>
@@ -11,32 +12,6 @@
 
 #define TERM_MAX 255u
 #define PATH_UNITS_MAX 32768u
-
-struct plan {
-    char *program; /* UTF-8, for messages */
-    wchar_t *path, *line, *environment;
-    LPPROC_THREAD_ATTRIBUTE_LIST attributes;
-    HANDLE inherited[3]; /* which attributes point to */
-    HANDLE std[3];       /* of these, those from conpty_std_handles are closed */
-    bool std_owned;
-};
-
-static void plan_release(struct plan *plan)
-{
-    for (int i = 0; plan->std_owned && i < 2; i++) {
-        if (plan->std[i] != NULL) {
-            CloseHandle(plan->std[i]);
-        }
-    }
-    if (plan->attributes != NULL) {
-        DeleteProcThreadAttributeList(plan->attributes);
-        free(plan->attributes);
-    }
-    free(plan->program);
-    free(plan->path);
-    free(plan->line);
-    free(plan->environment);
-}
 
 static int out_of_memory(struct errmsg *err)
 {
@@ -63,36 +38,68 @@ static int own_path(char **ret_path, struct errmsg *err)
     return rc < 0 ? errmsg_set(err, rc, "this program's own path cannot be learnt: %s", strerror(-rc)) : 0;
 }
 
-static int plan_program(struct plan *plan, const struct child_spec *spec, struct errmsg *err)
+/* line: UTF-8. */
+static int set_line(struct child_program *program, const char *line, struct errmsg *err)
+{
+    int rc = win_utf16(line, &program->line);
+    if (rc == 0) {
+        rc = win_path(program->name, &program->path);
+    }
+    return rc < 0 ? errmsg_set(err, rc, "%.300s cannot be started: %s", program->name, strerror(-rc)) : 0;
+}
+
+/* This program, with one flag or two. */
+static int init_own(struct child_program *program, const char *flag, const char *more, struct errmsg *err)
 {
     char *line = NULL;
-    int rc;
-    if (spec->kind == HOST_SFTP) {
-        rc = own_path(&plan->program, err);
-        if (rc == 0) {
-            const char *const argv[] = {plan->program, "--sftp", "--read-only"};
-            rc = cmdline_join(argv, spec->read_only ? 3 : 2, &line, err);
-        }
-    } else {
-        rc = cmdline_find(spec->shell, &plan->program, err);
-        if (rc == 0) {
-            rc = cmdline_shell(plan->program, spec->kind == HOST_EXEC ? spec->command : NULL, &line, err);
-        }
+    int rc = own_path(&program->name, err);
+    if (rc == 0) {
+        const char *const argv[] = {program->name, flag, more};
+        rc = cmdline_join(argv, more == NULL ? 2 : 3, &line, err);
     }
     if (rc == 0) {
-        rc = win_utf16(line, &plan->line);
-        if (rc == 0) {
-            rc = win_path(plan->program, &plan->path);
-        }
-        if (rc < 0) {
-            (void)errmsg_set(err, rc, "%.300s cannot be started: %s", plan->program, strerror(-rc));
-        }
+        rc = set_line(program, line, err);
     }
     free(line);
     return rc;
 }
 
-static int plan_environment(struct plan *plan, const struct child_spec *spec, struct errmsg *err)
+int child_program_init(struct child_program *program, const struct child_spec *spec, struct errmsg *err)
+{
+    char *line = NULL;
+    int rc;
+    *program = (struct child_program){0};
+    if (spec->kind == HOST_SFTP) {
+        return init_own(program, "--sftp", spec->read_only ? "--read-only" : NULL, err);
+    }
+    rc = cmdline_find(spec->shell, &program->name, err);
+    if (rc == 0) {
+        rc = cmdline_shell(program->name, spec->kind == HOST_EXEC ? spec->command : NULL, &line, err);
+    }
+    if (rc == 0) {
+        rc = set_line(program, line, err);
+    }
+    free(line);
+    return rc;
+}
+
+int child_program_init_console(struct child_program *program, struct errmsg *err)
+{
+    *program = (struct child_program){0};
+    return init_own(program, CONSOLE_FLAG, NULL, err);
+}
+
+void child_program_release(struct child_program *program)
+{
+    free(program->name);
+    free(program->path);
+    free(program->line);
+    *program = (struct child_program){0};
+}
+
+/* --- where --- */
+
+static int make_environment(const struct child_spec *spec, wchar_t **ret_environment, struct errmsg *err)
 {
     const char **env = calloc(spec->env_n + 1, sizeof *env);
     char term[sizeof "TERM=" + TERM_MAX];
@@ -108,85 +115,46 @@ static int plan_environment(struct plan *plan, const struct child_spec *spec, st
     for (size_t i = 0; i < spec->env_n; i++) {
         env[n++] = spec->env[i];
     }
-    rc = environ_build(spec->logon == NULL ? NULL : spec->logon->token, env, n, &plan->environment, err);
+    rc = environ_build(spec->logon == NULL ? NULL : spec->logon->token, env, n, ret_environment, err);
     free(env);
     return rc;
 }
 
-/* --- what it inherits --- */
-
-static bool set_attribute(struct plan *plan, DWORD_PTR which, void *value, size_t size)
-{
-    return UpdateProcThreadAttribute(plan->attributes, 0, which, value, size, NULL, NULL);
-}
-
-static int plan_attributes(struct plan *plan, const HANDLE std[3], const struct conpty *console,
-                           struct errmsg *err)
-{
-    SIZE_T size = 0;
-    size_t n = 0;
-    int rc = 0;
-    if (std != NULL) {
-        memcpy(plan->std, std, sizeof plan->std);
-    } else {
-        rc = conpty_std_handles(console, &plan->std[0], &plan->std[1], err);
-        plan->std[2] = plan->std[1];
-        plan->std_owned = true;
-    }
-    if (rc < 0) {
-        return rc;
-    }
-    for (int i = 0; i < (plan->std_owned ? 2 : 3); i++) {
-        if (plan->std[i] != NULL) {
-            plan->inherited[n++] = plan->std[i];
-        }
-    }
-    (void)InitializeProcThreadAttributeList(NULL, 2, 0, &size);
-    plan->attributes = malloc(size);
-    if (plan->attributes == NULL) {
-        return out_of_memory(err);
-    }
-    if (!InitializeProcThreadAttributeList(plan->attributes, 2, 0, &size)) {
-        free(plan->attributes);
-        plan->attributes = NULL;
-        return failed("nothing was started", GetLastError(), err);
-    }
-    if ((n > 0 &&
-         !set_attribute(plan, PROC_THREAD_ATTRIBUTE_HANDLE_LIST, plan->inherited, n * sizeof(HANDLE))) ||
-        (console != NULL &&
-         !set_attribute(plan, PROC_THREAD_ATTRIBUTE_PSEUDOCONSOLE, conpty_handle(console), sizeof(HANDLE)))) {
-        return failed("nothing was started", GetLastError(), err);
-    }
-    return 0;
-}
-
 /* --- the process --- */
 
-/* Commands have a console of their own that nobody sees: Ctrl-C in one is not heard in another, nor here. */
-static bool create(const struct plan *plan, const struct child_spec *spec, const wchar_t *folder,
-                   PROCESS_INFORMATION *ret_made)
+struct plan {
+    const struct child_spec *spec;
+    const struct child_program *program;
+    const struct inherit *inherit;
+    wchar_t *environment;
+};
+
+/* Commands have a console of their own that nobody sees: Ctrl-C in one is not heard in another, nor here. What makes a
+ * pseudo console needs none itself. */
+static DWORD console_flag(const struct plan *plan)
 {
-    /* Null handles with a console: so that it does not get this process' own, and the console's are put there. */
-    STARTUPINFOEXW startup = {.StartupInfo = {.cb = sizeof startup,
-                                              .dwFlags = STARTF_USESTDHANDLES,
-                                              .hStdInput = plan->std[0],
-                                              .hStdOutput = plan->std[1],
-                                              .hStdError = plan->std[2]},
-                              .lpAttributeList = plan->attributes};
-    const DWORD flags = CREATE_SUSPENDED | CREATE_UNICODE_ENVIRONMENT | EXTENDED_STARTUPINFO_PRESENT |
-                        (spec->pty ? 0 : CREATE_NO_WINDOW);
-    const BOOL inherit = plan->inherited[0] != NULL;
-    if (spec->logon != NULL && spec->logon->token != NULL) {
-        return CreateProcessAsUserW(spec->logon->token, plan->path, plan->line, NULL, NULL, inherit, flags,
+    return !plan->spec->pty ? CREATE_NO_WINDOW : plan->inherit->console == NULL ? DETACHED_PROCESS : 0;
+}
+
+static bool create(const struct plan *plan, const wchar_t *folder, PROCESS_INFORMATION *ret_made)
+{
+    const struct child_program *program = plan->program;
+    const struct logon *logon = plan->spec->logon;
+    const DWORD flags =
+        CREATE_SUSPENDED | CREATE_UNICODE_ENVIRONMENT | EXTENDED_STARTUPINFO_PRESENT | console_flag(plan);
+    const bool any = inherit_any(plan->inherit);
+    STARTUPINFOEXW startup = inherit_startup(plan->inherit);
+    if (logon != NULL && logon->token != NULL) {
+        return CreateProcessAsUserW(logon->token, program->path, program->line, NULL, NULL, any, flags,
                                     plan->environment, folder, &startup.StartupInfo, ret_made);
     }
-    return CreateProcessW(plan->path, plan->line, NULL, NULL, inherit, flags, plan->environment, folder,
+    return CreateProcessW(program->path, program->line, NULL, NULL, any, flags, plan->environment, folder,
                           &startup.StartupInfo, ret_made);
 }
 
-static int create_somewhere(const struct plan *plan, const struct child_spec *spec,
-                            PROCESS_INFORMATION *ret_made, struct errmsg *err)
+static int create_somewhere(const struct plan *plan, PROCESS_INFORMATION *ret_made, struct errmsg *err)
 {
+    const struct child_spec *spec = plan->spec;
     const wchar_t *home = spec->logon == NULL ? NULL : spec->logon->home;
     wchar_t folder[MAX_PATH];
     char what[320];
@@ -195,17 +163,17 @@ static int create_somewhere(const struct plan *plan, const struct child_spec *sp
         /* That Ctrl-C is ignored is inherited, and this process may have been started so. */
         (void)SetConsoleCtrlHandler(NULL, FALSE);
     }
-    if (create(plan, spec, home, ret_made)) {
+    if (create(plan, home, ret_made)) {
         return 0;
     }
     if (home != NULL && GetLastError() == ERROR_DIRECTORY && GetSystemDirectoryW(folder, MAX_PATH) > 0 &&
-        create(plan, spec, folder, ret_made)) {
+        create(plan, folder, ret_made)) {
         log_warn("the folder %ls cannot be entered: what is started for %s starts in %ls", home,
                  spec->logon->name == NULL ? "its user" : spec->logon->name, folder);
         return 0;
     }
     error = GetLastError();
-    (void)snprintf(what, sizeof what, "%.250s cannot be started", plan->program);
+    (void)snprintf(what, sizeof what, "%.250s cannot be started", plan->program->name);
     return failed(what, error, err);
 }
 
@@ -227,8 +195,7 @@ static int make_job(HANDLE *ret_job, struct errmsg *err)
     return 0;
 }
 
-static int start(const struct plan *plan, const struct child_spec *spec, struct child_process *ret_process,
-                 struct errmsg *err)
+static int start(const struct plan *plan, struct child_process *ret_process, struct errmsg *err)
 {
     PROCESS_INFORMATION made = {0};
     HANDLE job = NULL;
@@ -236,7 +203,7 @@ static int start(const struct plan *plan, const struct child_spec *spec, struct 
     if (rc < 0) {
         return rc;
     }
-    rc = create_somewhere(plan, spec, &made, err);
+    rc = create_somewhere(plan, &made, err);
     if (rc == 0 && !AssignProcessToJobObject(job, made.hProcess)) {
         rc = failed("the program has no job object", GetLastError(), err);
         (void)TerminateProcess(made.hProcess, 1);
@@ -251,20 +218,14 @@ static int start(const struct plan *plan, const struct child_spec *spec, struct 
     return 0;
 }
 
-int child_spawn(const struct child_spec *spec, const HANDLE std[3], const struct conpty *console,
-                struct child_process *ret_process, struct errmsg *err)
+int child_spawn(const struct child_spec *spec, const struct child_program *program,
+                const struct inherit *inherit, struct child_process *ret_process, struct errmsg *err)
 {
-    struct plan plan = {0};
-    int rc = plan_program(&plan, spec, err);
+    struct plan plan = {.spec = spec, .program = program, .inherit = inherit};
+    int rc = make_environment(spec, &plan.environment, err);
     if (rc == 0) {
-        rc = plan_environment(&plan, spec, err);
+        rc = start(&plan, ret_process, err);
     }
-    if (rc == 0) {
-        rc = plan_attributes(&plan, std, console, err);
-    }
-    if (rc == 0) {
-        rc = start(&plan, spec, ret_process, err);
-    }
-    plan_release(&plan);
+    free(plan.environment);
     return rc;
 }

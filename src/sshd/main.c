@@ -257,8 +257,12 @@ int main(int argc, char **argv)
     struct command_line c = {0};
     struct errmsg err = {""};
     bool quiet;
+    int code;
     int rc;
     rc = serve_prepare(&argc, &argv, &err);
+    if (rc == 0 && serve_apart(argc, argv, &code)) {
+        return code;
+    }
     log_init("multissh-sshd");
     quiet = inetd_log();
     if (rc == 0) {

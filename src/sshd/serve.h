@@ -6,6 +6,7 @@
 #include "base/errmsg.h"
 #include "sshd/inetd.h"
 #include "sshd/sshd_options.h"
+#include <stdbool.h>
 #include <stddef.h>
 
 /* What --help says above the settings. */
@@ -14,6 +15,10 @@ extern const char serve_help[];
 /* The process itself, before anything is opened: descriptors, signals, the arguments in UTF-8. Returns 0 or a
  * negative errno value with err filled. */
 int serve_prepare(int *argc, char ***argv, struct errmsg *err);
+
+/* A way to run that this system alone has, which programs use among themselves and no person: --console on Windows.
+ * Whether it was asked for; *ret_code: the exit code then, for it has run. */
+bool serve_apart(int argc, char **argv, int *ret_code);
 
 /* Where the state is when nobody says so. Returns 0 or a negative errno value with err filled. */
 int serve_state_folder(char *out, size_t size, struct errmsg *err);

@@ -60,6 +60,14 @@ int serve_prepare(int *argc, char ***argv, struct errmsg *err)
     return 0;
 }
 
+bool serve_apart(int argc, char **argv, int *ret_code)
+{
+    (void)argc;
+    (void)argv;
+    (void)ret_code;
+    return false;
+}
+
 int serve_state_folder(char *out, size_t size, struct errmsg *err)
 {
     const char *state = getenv("XDG_STATE_HOME");

@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/win.h"
+#include "sshd/console_windows.h"
 #include "sshd/identity.h"
 #include "sshd/sshd.h"
 #include <errno.h>
@@ -61,6 +62,15 @@ int serve_prepare(int *argc, char ***argv, struct errmsg *err)
     ready_console();
     rc = win_args(argc, argv);
     return rc < 0 ? errmsg_set(err, rc, "cannot read the arguments: %s", strerror(-rc)) : 0;
+}
+
+bool serve_apart(int argc, char **argv, int *ret_code)
+{
+    const bool is = argc == 2 && strcmp(argv[1], CONSOLE_FLAG) == 0;
+    if (is) {
+        *ret_code = console_main();
+    }
+    return is;
 }
 
 /* The service, or an administrator who said "run as administrator". */
