@@ -21,7 +21,12 @@ int win_path(const char *path, wchar_t **ret_wide);
 
 /* An error of GetLastError (or WSAGetLastError, which shares its numbers) as a negative errno value; -EIO when there
  * is none like it. */
-int win_errno(DWORD error);
+int win_errno_find(DWORD error);
+static inline int win_errno(DWORD error)
+{
+    int r = win_errno_find(error);
+    return r < 0 ? r : -5; /* EIO: never success */
+}
 /* Its words in one line, without the dot at the end, with the number behind: "Access is denied (5)". */
 void win_words(DWORD error, char *out, size_t size);
 

@@ -141,7 +141,7 @@ static const struct {
     {WSAHOST_NOT_FOUND, ENOENT},
 };
 
-int win_errno(DWORD error)
+int win_errno_find(DWORD error)
 {
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
         if (codes[i].error == error)

@@ -128,7 +128,7 @@ static int own_entry(struct accounts_entry **ret_entry, struct errmsg *err)
     if (rc == 0)
         rc = new_entry(((TOKEN_USER *)info)->User.Sid, ret_entry, &use);
     free(info);
-    if (rc < 0)
+    if (rc != 0)
         return errmsg_set(err, rc, "whom this process runs as could not be found out: %s", strerror(-rc));
     return 0;
 }
@@ -196,7 +196,7 @@ static int look_up(const wchar_t *place, const wchar_t *user, const char *login,
         return errmsg_set(err, -ENOENT, "%.80s is not a user's account", login);
     if (rc == 0)
         rc = new_entry(&sid, ret_entry, &use);
-    if (rc < 0)
+    if (rc != 0)
         return errmsg_set(err, rc, "the account %.80s could not be looked up: %s", login, strerror(-rc));
     size_t n = wcslen((*ret_entry)->user);
     if (n > 0 && (*ret_entry)->user[n - 1] != L'$')
