@@ -212,7 +212,7 @@ static int find_own(const wchar_t *place, const wchar_t *user, const char *login
 {
     struct accounts_entry *own = NULL, *other = NULL;
     int rc = own_entry(&own, err);
-    if (rc < 0)
+    if (own == NULL)
         return rc;
     if (!accounts_sid_person(own->sid)) {
         rc = errmsg_set(err, -EPERM, "this server runs as %.80s\\%.80s, as which nobody may log in",
@@ -221,7 +221,7 @@ static int find_own(const wchar_t *place, const wchar_t *user, const char *login
     }
     if (!is_called(own, place, user)) {
         rc = look_up(place, user, login, &other, err);
-        if (rc == 0 && !EqualSid(own->sid, other->sid))
+        if (other != NULL && !EqualSid(own->sid, other->sid))
             rc = errmsg_set(
                 err, -EPERM,
                 "this server is no service, runs as %.80s\\%.80s, and lets in nobody else: not %.80s",
