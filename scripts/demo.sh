@@ -15,16 +15,19 @@ sshd=$(PATH=$PATH:/usr/sbin:/sbin command -v sshd) && [ -x "$sshd" ] || sshd=''
 
 dir=$(mktemp -d /tmp/multissh-demo.XXXXXX)
 chmod 700 "$dir"
-pids=()
+last=''
 names=()
 hub_pid=''
 
 finish() {
-	local status=$? pid i
+	local status=$? pid i pids
 	trap - EXIT INT TERM HUP
+	# As the shell knows them: the signal may have come right behind a start.
+	mapfile -t pids <<<"$(jobs -p)"
 	# The agents first, then the hub with every session, then the sshd.
 	for ((i = ${#pids[@]} - 1; i >= 0; i--)); do
 		pid=${pids[i]}
+		[ -n "$pid" ] || continue
 		if [ "$pid" = "$hub_pid" ]; then
 			"$build/multissh-hub" --state "$dir/hub" stop --all >/dev/null 2>&1 || true
 		fi
@@ -69,7 +72,7 @@ start() { # name, command...
 	names+=("$name")
 	# A session of its own, so that Ctrl-C reaches only this script, which then ends them in order.
 	setsid "$@" >"$dir/$name.log" 2>&1 </dev/null &
-	pids+=($!)
+	last=$!
 }
 
 await() { # what, seconds, command...
@@ -116,7 +119,7 @@ echo "Everything below runs on this computer, in $dir, and is gone at the end."
 step "1. The hub: on a host that everybody can reach"
 mkdir -m 700 "$dir/hub" "$dir/web01" "$dir/nas"
 start hub "$build/multissh-hub" --state "$dir/hub" --listen "127.0.0.1:$hub_port" --public "127.0.0.1:$hub_port" --domain demo.test
-hub_pid=${pids[0]}
+hub_pid=$last
 await "the hub listens" 10 listening "$hub_port"
 sed 's/^/    /' "$dir/hub.log"
 
