@@ -3,6 +3,7 @@ worker. MULTISSH_BUILD names the build folder of the hub (default: build), MULTI
 build-windows). Without Wine, or without the programs, every test is skipped and says so."""
 import importlib.util
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -22,11 +23,16 @@ from kit.screen import Screen  # noqa: E402
 from kit.terminal import Terminal  # noqa: E402
 
 # The same hooks and worlds as the other end-to-end tests have.
-pytest_configure = e2e.pytest_configure
 pytest_collection_modifyitems = e2e.pytest_collection_modifyitems
 pytest_runtest_makereport = e2e.pytest_runtest_makereport
 tidy = e2e.tidy
 need = e2e.need
+
+
+def pytest_configure(config):
+    e2e.pytest_configure(config)
+    # Told to end, it still ends what runs on the machine.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,7 @@ def test_paramiko(winbox, alice, bench):
     assert err.read().strip() == b"aside" and out.channel.recv_exit_status() == 7
     terminal = connection.invoke_shell(width=100, height=30)
     terminal.send("exit 3\r")
-    assert terminal.recv_exit_status() == 3
+    assert terminal.status_event.wait(20) and terminal.recv_exit_status() == 3
     connection.close()
 
 

@@ -128,7 +128,8 @@ def test_exit_statuses(winbox, alice, bench):
                 status = left.pop()
             channel = connection.get_transport().open_session()
             channel.exec_command(f"{PROBE} exit {status}")
-            got[status] = channel.recv_exit_status() & 0xFFFFFFFF
+            if channel.status_event.wait(60):
+                got[status] = channel.recv_exit_status() & 0xFFFFFFFF
             channel.close()
     threads = [threading.Thread(target=some) for _ in range(4)]
     for thread in threads:
@@ -263,11 +264,12 @@ def test_signals(winbox, bench, alice, prefix):
     connection = paramiko_to(bench, alice)
     channel = connection.get_transport().open_session()
     channel.exec_command(f"{PROBE} tree 1")
+    channel.settimeout(20)
     assert channel.makefile().readline() == "ready\n"
     tree = [pid for pid, name in winbox.processes().items() if name == "probe.exe"]
     send_signal(channel, "KILL")
     prefix.wait_gone(tree, 20)
-    assert channel.recv_exit_status() != 0
+    assert channel.status_event.wait(20) and channel.recv_exit_status() != 0
     connection.close()
 
 

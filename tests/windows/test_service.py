@@ -7,6 +7,7 @@ from kit.wait import wait_for
 
 
 bench, hub, alice, _ = setup()
+REG = "C:\\windows\\system32\\reg.exe"
 SC = "C:\\windows\\system32\\sc.exe"
 
 
@@ -45,8 +46,9 @@ def test_from_install_to_remove(service, bench, hub, alice, prefix):
     assert (state / "agent.conf").exists() and (state / "agent.key").exists(), "its state is the machine's"
     assert re.search("running|runs", service("status").ok().out)
 
-    config = prefix.run(bench, SC, "qc", "multissh-agent").ok().out
-    assert re.search(r"START_TYPE\s*:\s*2", config) and "multissh-agent.exe" in config, config
+    config = prefix.run(bench, REG, "query", "HKLM\\SYSTEM\\CurrentControlSet\\Services\\multissh-agent").ok().out
+    assert re.search(r"Start\s+REG_DWORD\s+0x2\b", config), config
+    assert re.search(r'ImagePath\s+REG_\w+\s+"C:\\Program Files\\multiSSH\\multissh-agent\.exe" --state "?C:\\ProgramData\\multissh-agent"? service run', config), config
     assert service("install").ok()
     hub.wait_online("winservice")
 

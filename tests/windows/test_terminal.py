@@ -1,5 +1,6 @@
 """A shell on the Windows machine at a real terminal: a console there, a screen here."""
 import re
+import threading
 
 import pytest
 from conftest import PROBE, person, setup
@@ -83,12 +84,11 @@ def test_a_terminal_beside_pipes(winbox, alice, bench):
 def test_a_client_without_a_terminal_gets_a_shell_on_pipes(winbox, alice):
     """ssh -T, lines as somebody sends them."""
     popen = alice.jump_popen("winbox", options=["-T"])
+    seen = bytearray()
+    threading.Thread(target=lambda: [seen.extend(part) for part in iter(lambda: popen.stdout.read(1), b"")], daemon=True).start()
+    wait_for(lambda: seen.endswith(b">"), 20, lambda: bytes(seen))
     popen.stdin.write(b"echo in-a-shell\r\n")
-    seen = b""
-    while b"\nin-a-shell" not in seen:
-        part = popen.stdout.read(1)
-        assert part, seen
-        seen += part
+    wait_for(lambda: re.search(rb"in-a-shell\r\n.*>$", seen, re.S), 20, lambda: bytes(seen))
     popen.stdin.write(b"exit 6\r\n")
     assert popen.wait(20) == 6
 

@@ -66,11 +66,12 @@ class Prefix:
         (self.root / "home").mkdir()
         # Programs without a window; nothing of a desktop, of .NET or of a browser is made.
         self._run(WINE, "winecfg", "-v", "win10", timeout=120)
-        # While one program of a user runs, the system's own stay: they are not started for each test, and with its variables.
-        # That one waits for the end of its input.
-        self._holder = subprocess.Popen([WINE, CMD, "/d", "/c", "more"], env=self.environment(), cwd=self.root, stdin=subprocess.PIPE,
+        # While one program of a user runs, the system's own stay, and the desktop: they are not started by a test's program, with its
+        # variables and (Wine's desktop does that) with its pipes. That one waits for the end of its input.
+        probe = compile_program(ROOT / "tests/windows/programs/probe.c", self.root / "probe.exe")
+        self._holder = subprocess.Popen([WINE, self.windows(probe), "hold"], env=self.environment(), cwd=self.root, stdin=subprocess.PIPE,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        wait_for(lambda: {"services.exe", "wineserver64"} <= set(self.processes(system=True).values()), 30, "Wine's services run")
+        wait_for(lambda: {"services.exe", "explorer.exe"} <= set(self.processes(system=True).values()), 30, "Wine's services run")
 
     def _run(self, *argv, timeout=60):
         done = subprocess.run([str(word) for word in argv], env=self.environment(), cwd=self.root, stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -83,13 +84,12 @@ class Prefix:
         folder.mkdir(parents=True)
         for name in PROGRAMS:
             shutil.copy(WINDOWS_BUILD / f"{name}.exe", folder)
-        compile_program(ROOT / "tests/windows/programs/probe.c", self.c / "probe.exe")
+        shutil.copy(self.root / "probe.exe", self.c)
 
     def close(self):
         """Ends it; returns what was still running that should not."""
         left = self.programs()
         if self._holder:
-            left.pop(self._holder.pid, None)
             self._holder.stdin.close()
         for number, seconds in ((signal.SIGTERM, 0 if not left else 3), (signal.SIGKILL, 10)):
             self._end(left, number, seconds)
@@ -204,7 +204,8 @@ class Prefix:
 
 def compile_program(source, target):
     subprocess.run([COMPILER, "-std=c17", "-municode", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Werror", "-D_WIN32_WINNT=0x0A00", "-D__USE_MINGW_ANSI_STDIO=1",
-                    "-static", str(source), "-o", str(target), "-lbcrypt", "-lws2_32"], check=True)
+                    "-static", str(source), "-o", str(target), "-lbcrypt", "-lws2_32", "-luser32"], check=True)
+    return target
 
 
 class WinAgent(Agent):
@@ -256,7 +257,11 @@ class WinAgent(Agent):
         """All of that ends with it."""
         if self.process:
             self.process.kill()
-        self.prefix.wait_gone(self.processes())
+        # Wine's own, of a program that was killed before it had said a word, may stay.
+        self.prefix.wait_gone([pid for pid, name in self.processes().items() if name != "conhost.exe"])
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def row(self):
         return self.hub.machines()[self.name]

@@ -293,6 +293,13 @@ static int until_end(int n_words, wchar_t **words)
     return 0;
 }
 
+/* As until_end, and has a desktop meanwhile: whoever needs the first one starts it, and it keeps what that one has open. */
+static int hold(int n_words, wchar_t **words)
+{
+    (void)GetDesktopWindow();
+    return until_end(n_words, words);
+}
+
 static int leave(int n_words, wchar_t **words)
 {
     ExitProcess((UINT)number(n_words, words));
@@ -308,7 +315,7 @@ int wmain(int argc, wchar_t **argv)
     } all[] = {{L"cat", cat},         {L"sha256", sha256},  {L"count", count},   {L"both", both},
                {L"env", environment}, {L"args", arguments}, {L"tree", branch},   {L"branch", branch},
                {L"console", console}, {L"keys", keys},      {L"events", events}, {L"until-end", until_end},
-               {L"echo", echo},       {L"exit", leave}};
+               {L"echo", echo},       {L"exit", leave},     {L"hold", hold}};
     (void)_setmode(_fileno(stdout), _O_BINARY);
     for (size_t i = 0; argc > 1 && i < sizeof all / sizeof all[0]; i++) {
         if (!wcscmp(argv[1], all[i].name)) {
