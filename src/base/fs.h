@@ -25,8 +25,8 @@ int fs_write_atomic(const char *path, const void *data, size_t n, unsigned mode)
 int fs_sync_folder_of(const char *path);
 
 /* Makes the folder and its parents; the last one with mode 0700: on Windows for SYSTEM, the Administrators
- * and, unless it is one of them (elevated), this user alone, whatever stands above. An existing one is accepted when it is a folder. Returns 0 or a negative
- * errno value. */
+ * and, unless it is one of them (elevated), this user alone, whatever stands above. An existing one is accepted when it is a folder; on Windows an elevated
+ * process gets -EPERM (and the log the reason) when others may write into it. Returns 0 or a negative errno value. */
 int fs_mkdir_private(const char *path);
 
 /* Is path a file or folder that group or others may not read or write, owned by this user (or root)? On Windows: owned

@@ -2,6 +2,7 @@
 #include "base/fs.h"
 
 #include "base/crypto.h"
+#include "base/log.h"
 #include "base/private_windows.h"
 #include "base/win.h"
 #include <aclapi.h>
@@ -241,6 +242,12 @@ int fs_mkdir_private(const char *path)
         return r;
     r = make_folder(part, &rights.attributes);
     private_release(&rights);
+    if (r == 0) {
+        struct errmsg err;
+        r = private_check_folder(part, &err); /* it may have been there */
+        if (r != 0)
+            log_error("%s", err.text);
+    }
     return r;
 }
 

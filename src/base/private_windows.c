@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SDDL_CHARS 256
 /* To read it, to change it, to give away either. */
@@ -132,6 +133,53 @@ int private_judge(PSECURITY_DESCRIPTOR descriptor)
         r = -EPERM;
     else
         r = judge_acl(acl, user->User.Sid);
+    free(user);
+    return r;
+}
+
+static int judge_folder(HANDLE folder, PSID own, const char *path, struct errmsg *err)
+{
+    BY_HANDLE_FILE_INFORMATION info;
+    struct errmsg why = {""};
+    int r = GetFileInformationByHandle(folder, &info) ? 0 : win_errno(GetLastError());
+    if (r != 0)
+        return errmsg_set(err, r, "cannot see what %.300s is: %s", path, strerror(-r));
+    if ((info.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0)
+        return errmsg_set(err, -EPERM, "%.300s is a link to somewhere else", path);
+    if (acl_check(folder, ACL_FOLDER, own, path, &why) == 0)
+        return 0;
+    return errmsg_set(err, -EPERM,
+                      "the folder %.150s is not to be trusted: others may have put settings into it. Look at "
+                      "what is there, and delete it; or make it yours: %s",
+                      path, why.text);
+}
+
+int private_check_folder(const char *path, struct errmsg *err)
+{
+    TOKEN_USER *user = NULL;
+    wchar_t *wide = NULL;
+    int r = own_user(&user);
+    if (r == 0 && !elevated(user))
+        goto out;
+    if (r == 0)
+        r = win_path(path, &wide);
+    if (r != 0) {
+        errmsg_set(err, r, "cannot see who may write to %.300s: %s", path, strerror(-r));
+        goto out;
+    }
+    HANDLE folder = CreateFileW(wide, READ_CONTROL | FILE_READ_ATTRIBUTES,
+                                FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
+                                FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+    if (folder != INVALID_HANDLE_VALUE) {
+        r = judge_folder(folder, user->User.Sid, path, err);
+        CloseHandle(folder);
+    } else {
+        r = win_errno(GetLastError());
+        r = r == -ENOENT ? 0
+                         : errmsg_set(err, r, "cannot see who may write to %.300s: %s", path, strerror(-r));
+    }
+out:
+    free(wide);
     free(user);
     return r;
 }

@@ -3,6 +3,7 @@
 #ifndef MULTISSH_BASE_PRIVATE_WINDOWS_H
 #define MULTISSH_BASE_PRIVATE_WINDOWS_H
 
+#include "base/errmsg.h"
 #include "base/win.h"
 
 struct private_rights {
@@ -19,5 +20,10 @@ void private_release(struct private_rights *rights);
 /* Does it belong to one of them, and is nobody else allowed to read or change it? Returns 0, -EPERM, or -EINVAL when
  * the descriptor cannot be read. */
 int private_judge(PSECURITY_DESCRIPTOR descriptor);
+
+/* May a process that is elevated, or the system, believe what is in the folder that is at path? Anybody may make one in
+ * ProgramData. Returns 0 (also: there is none, or this process is not elevated), -EPERM with err (a link; or others may
+ * write into it) or another negative errno value with err. */
+int private_check_folder(const char *path, struct errmsg *err);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "base/private_windows.h"
 #include "base/win.h"
 #include "sshd/console_windows.h"
 #include "sshd/identity.h"
@@ -94,9 +95,10 @@ int serve_state_folder(char *out, size_t size, struct errmsg *err)
     char *base = win_env(elevated() ? "ProgramData" : "LOCALAPPDATA");
     int n = base == NULL ? -1 : snprintf(out, size, "%s\\multissh-sshd", base);
     free(base);
-    return n >= 0 && (size_t)n < size
-               ? 0
-               : errmsg_set(err, -ENOENT, "there is no place for the state: choose a folder with --state");
+    if (n < 0 || (size_t)n >= size) {
+        return errmsg_set(err, -ENOENT, "there is no place for the state: choose a folder with --state");
+    }
+    return private_check_folder(out, err); /* its settings are read before it is made */
 }
 
 int serve_connection(const struct sshd_options *options, const char *state, const struct inetd *connection,

@@ -339,6 +339,30 @@ static void opened_to_others(void **state)
     free(wide);
 }
 
+/* As who is elevated (Wine: everybody) finds a folder that somebody else has prepared. */
+static void a_folder_of_others(void **state)
+{
+    PSECURITY_DESCRIPTOR descriptor = NULL;
+    struct errmsg err = {""};
+    wchar_t *wide = NULL;
+    (void)state;
+    assert_int_equal(private_check_folder(in_dir("none"), &err), 0);
+    assert_int_equal(fs_mkdir_private(in_dir("theirs")), 0);
+    assert_int_equal(fs_mkdir_private(path), 0);
+    assert_int_equal(private_check_folder(path, &err), 0);
+    assert_int_equal(win_path(path, &wide), 0);
+    assert_true(ConvertStringSecurityDescriptorToSecurityDescriptorW(
+        L"D:P(A;;FA;;;SY)(A;;FA;;;BA)(A;;FA;;;WD)", SDDL_REVISION_1, &descriptor, NULL));
+    assert_true(SetFileSecurityW(wide, DACL_SECURITY_INFORMATION, descriptor));
+    assert_int_equal(private_check_folder(path, &err), -EPERM);
+    assert_non_null(strstr(err.text, "not to be trusted"));
+    assert_int_equal(fs_mkdir_private(path), -EPERM);
+    assert_int_equal(fs_mkdir_private(in_dir("theirs\\below")),
+                     0); /* the one above is the caller's to judge */
+    LocalFree(descriptor);
+    free(wide);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
 
 int main(void)
@@ -354,6 +378,7 @@ int main(void)
         cmocka_unit_test(who_may),
         cmocka_unit_test(what_is_made),
         CASE(opened_to_others),
+        CASE(a_folder_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
