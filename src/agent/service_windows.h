@@ -14,11 +14,15 @@
  * asked for it came through this very agent. */
 #define SERVICE_CONTROL_AGAIN 128
 
+/* Who may do what to the service, in SDDL: SYSTEM and the Administrators what Windows gives them, and others (who are
+ * logged in, and services) may look at it. */
+extern const wchar_t service_rights[];
+
 /* What the service ends with besides 0, as a service-specific code: 1 and 2 as the program does; and this, when it could
  * not see to its being started again itself, so that the SCM does. */
 #define SERVICE_EXIT_AGAIN 3
 
-/* --- service_windows_line.c: the command line, in which there are no other words than these --- */
+/* --- service_windows_line.c: service_rights, and the command line, in which there are no other words than these --- */
 
 /* One argument as CommandLineToArgvW takes it apart again, the caller's to free; NULL: out of memory. */
 wchar_t *service_quote(const wchar_t *argument);

@@ -8,6 +8,7 @@
 #include "base/eventlog_windows.h"
 #include "base/log.h"
 #include <errno.h>
+#include <sddl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #define DESCRIPTION L"Makes this machine reachable over SSH through a multiSSH hub."
 #define RIGHTS                                                                                               \
     (SERVICE_QUERY_STATUS | SERVICE_QUERY_CONFIG | SERVICE_CHANGE_CONFIG | SERVICE_START | SERVICE_STOP |    \
-     SERVICE_USER_DEFINED_CONTROL | DELETE)
+     SERVICE_USER_DEFINED_CONTROL | WRITE_DAC | DELETE)
 /* One that fails for good is tried once a minute. */
 #define RESET_S 3600
 #define GONE_MS 10000
@@ -166,6 +167,20 @@ static int set_up(const struct service_scm *scm, struct errmsg *err)
     return 0;
 }
 
+/* Else everybody who is logged in could restart it (a control of its own), which ends all sessions. */
+static int close_to_others(const struct service_scm *scm, struct errmsg *err)
+{
+    PSECURITY_DESCRIPTOR rights = NULL;
+    DWORD error = ERROR_SUCCESS;
+    if (!ConvertStringSecurityDescriptorToSecurityDescriptorW(service_rights, SDDL_REVISION_1, &rights,
+                                                              NULL) ||
+        !SetServiceObjectSecurity(scm->service, DACL_SECURITY_INFORMATION, rights))
+        error = GetLastError();
+    LocalFree(rights);
+    return error == ERROR_SUCCESS ? 0
+                                  : service_scm_fault(error, "set up who may do what to the service", err);
+}
+
 static void register_events(const struct plan *p)
 {
     int r = eventlog_register(SERVICE_OWN_NAME, p->program_wide);
@@ -180,6 +195,8 @@ static int configure(struct service_scm *scm, const struct plan *p, struct errms
     int r = scm->service == NULL ? create(scm, p, err) : change(scm, p, err);
     if (r == 0)
         r = set_up(scm, err);
+    if (r == 0)
+        r = close_to_others(scm, err);
     if (r == 0)
         register_events(p);
     return r;

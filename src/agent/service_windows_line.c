@@ -1,10 +1,14 @@
-/* The command line that the service is registered with. */
+/* The command line that the service is registered with, and who may do what to it. */
 #include "agent/service_windows.h"
 
 #include <errno.h>
 #include <shellapi.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Windows' own but for CR (controls of the service's own) of those who are logged in and of services. */
+const wchar_t service_rights[] = L"D:(A;;CCLCSWRPWPDTLOCRRC;;;SY)(A;;CCDCLCSWRPWPDTLOCRSDRCWDWO;;;BA)"
+                                 L"(A;;CCLCSWLORC;;;IU)(A;;CCLCSWLORC;;;SU)";
 
 /* Backslashes count only before a quotation mark: each is doubled there, and one more hides the mark. */
 wchar_t *service_quote(const wchar_t *argument)

@@ -2,6 +2,7 @@
 #include "agent/service_windows.h"
 #include "cmocka_all.h"
 #include <errno.h>
+#include <sddl.h>
 #include <shellapi.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,13 +77,41 @@ static void state_is_found_in_a_line(void **state)
     assert_int_equal(service_line_state(L"a.exe service run --state", folder, sizeof folder), -ENOENT);
 }
 
+/* A restart is a control of the service's own, and ends everybody's sessions. */
+static void others_look_and_no_more(void **state)
+{
+    const ACCESS_MASK look = SERVICE_QUERY_CONFIG | SERVICE_QUERY_STATUS | SERVICE_ENUMERATE_DEPENDENTS |
+                             SERVICE_INTERROGATE | READ_CONTROL;
+    const ACCESS_MASK use = SERVICE_START | SERVICE_STOP | SERVICE_USER_DEFINED_CONTROL | look;
+    PSECURITY_DESCRIPTOR rights = NULL;
+    BOOL present = FALSE, defaulted;
+    PACL list = NULL;
+    unsigned trusted = 0;
+    (void)state;
+    assert_true(
+        ConvertStringSecurityDescriptorToSecurityDescriptorW(service_rights, SDDL_REVISION_1, &rights, NULL));
+    assert_true(GetSecurityDescriptorDacl(rights, &present, &list, &defaulted) && present && list != NULL);
+    for (DWORD i = 0; i < list->AceCount; i++) {
+        ACCESS_ALLOWED_ACE *entry = NULL;
+        assert_true(GetAce(list, i, (void **)&entry));
+        PSID sid = &entry->SidStart;
+        if (IsWellKnownSid(sid, WinLocalSystemSid) || IsWellKnownSid(sid, WinBuiltinAdministratorsSid)) {
+            assert_int_equal(entry->Mask & use, use);
+            trusted++;
+        } else {
+            assert_int_equal(entry->Mask & ~look, 0);
+        }
+    }
+    assert_int_equal(trusted, 2);
+    LocalFree(rights);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(quoted_arguments_come_back),
-        cmocka_unit_test(line_is_quoted),
-        cmocka_unit_test(line_refuses_what_changes_it),
-        cmocka_unit_test(state_is_found_in_a_line),
+        cmocka_unit_test(quoted_arguments_come_back),   cmocka_unit_test(line_is_quoted),
+        cmocka_unit_test(line_refuses_what_changes_it), cmocka_unit_test(state_is_found_in_a_line),
+        cmocka_unit_test(others_look_and_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
