@@ -112,8 +112,8 @@ def test_restarted_through_itself(service, bench, hub, alice, prefix):
     hub.wait_online("winservice", 30)
     wait_for(lambda: hub.machines()["winservice"].get("ssh_state") == "ok", 20)
     before = service.pids()
-    alice.jump("winservice", '"C:\\Program Files\\multiSSH\\multissh-agent.exe" service restart')
-    wait_for(lambda: service.pids() and not set(before) & set(service.pids()), 60)
+    done = alice.jump("winservice", '"C:\\Program Files\\multiSSH\\multissh-agent.exe" service restart')
+    wait_for(lambda: service.pids() and not set(before) & set(service.pids()), 60, lambda: f"{before}, then {prefix.programs()}; {done}")
     hub.wait_online("winservice", 60)
     assert alice.jump("winservice", "echo back").ok().out == "back\r\n"
 

@@ -125,8 +125,8 @@ def test_shells_one_after_another_leave_nothing(winbox, alice, prefix):
 def test_terminals_may_be_forbidden(bench, hub, alice, prefix):
     agent = WinAgent(bench, hub, prefix, users=[alice], sshd_conf="pty = no\n")
     agent.wait_ssh("built-in", "ok")
-    done = bench.run("ssh", *alice.options(), "-tt", "-J", "hub", f"{ME}@{agent.name}", f"{PROBE} console")
-    assert "in other" in done.out and re.search("PTY allocation request failed", done.err), done
+    alice.ssh("-tt", "-J", "hub", f"{ME}@{agent.name}", f"{PROBE} console").failed().says("PTY allocation request failed")
+    assert "in other" in alice.jump(agent.name, f"{PROBE} console").ok().out
 
 
 def test_another_shell_at_a_terminal(bench, hub, alice, prefix):
