@@ -2,7 +2,7 @@
  *
  * A service reads them with all rights, out of folders in which the account can do what it likes: so below the
  * profile no link is followed, whatever is opened is looked at itself and not by its name, and it must belong to the
- * account. Decides by the files alone; verifies no signature. */
+ * account. Nor below ProgramData, where anybody may make a folder that is not there. Decides by the files alone; verifies no signature. */
 #include "sshd/logon_windows_private.h"
 
 #include "base/acl_windows.h"
@@ -122,16 +122,17 @@ static const wchar_t *behind(const wchar_t *full, const wchar_t *home)
     return inside ? full + n + 1 : NULL;
 }
 
-static int open_file(const char *path, const wchar_t *home, HANDLE *ret_file, struct errmsg *err)
+/* top: as in read_file. */
+static int open_file(const char *path, const wchar_t *top, HANDLE *ret_file, struct errmsg *err)
 {
     wchar_t *full = NULL, *wide = NULL;
     HANDLE file;
     int rc = full_path(path, &full);
     if (rc < 0)
         return errmsg_set(err, -EACCES, "authorized-keys: %.300s is not the path of a file", path);
-    const wchar_t *rest = accounts_service() ? behind(full, home) : NULL;
+    const wchar_t *rest = accounts_service() ? behind(full, top) : NULL;
     if (rest != NULL) {
-        rc = open_inside(home, rest, path, ret_file, err);
+        rc = open_inside(top, rest, path, ret_file, err);
         goto out;
     }
     rc = win_path(path, &wide);
@@ -139,7 +140,9 @@ static int open_file(const char *path, const wchar_t *home, HANDLE *ret_file, st
         rc = errmsg_set(err, -EACCES, "%.300s: %s", path, strerror(-rc));
         goto out;
     }
-    file = CreateFileW(wide, READ_RIGHTS, SHARE_ALL, NULL, OPEN_EXISTING, 0, NULL);
+    /* Whoever serves what a link leads to does not become this process. */
+    file = CreateFileW(wide, READ_RIGHTS, SHARE_ALL, NULL, OPEN_EXISTING,
+                       SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION, NULL);
     if (file == INVALID_HANDLE_VALUE)
         rc = refuse(err, path, GetLastError());
     else
@@ -185,19 +188,21 @@ static int check_encoding(struct buf *text, const char *path, struct errmsg *err
     return 0;
 }
 
-/* Whoever wrote the file decides who gets in: it is looked at before it is believed. home: NULL for a file of the
- * system, which nobody else may write. */
-static int read_file(const struct logon_question *q, const char *path, const wchar_t *home, struct buf *out,
+/* Whoever wrote the file decides who gets in: it is looked at before it is believed. top: the folder below which a
+ * service follows no link: the profile (NULL: there is none), or ProgramData for the administrators' file, which
+ * nobody but the system may write. */
+static int read_file(const struct logon_question *q, const char *path, const wchar_t *top, struct buf *out,
                      struct errmsg *err)
 {
     HANDLE file = NULL;
-    int rc = open_file(path, home, &file, err);
+    int rc = open_file(path, top, &file, err);
     if (rc < 0)
         return rc;
     if (GetFileType(file) != FILE_TYPE_DISK)
         rc = errmsg_set(err, -EACCES, "%.300s is not a regular file", path);
     if (rc == 0 && q->options->strict_modes)
-        rc = acl_check_way(file, home, q->administrator ? NULL : q->account->sid, err);
+        rc = acl_check_way(file, q->administrator ? NULL : top, q->administrator ? NULL : q->account->sid,
+                           err);
     if (rc == 0) {
         rc = read_all(file, out);
         if (rc == -EFBIG)
@@ -209,14 +214,14 @@ static int read_file(const struct logon_question *q, const char *path, const wch
     return rc == 0 ? check_encoding(out, path, err) : rc;
 }
 
-static int try_file(const struct logon_question *q, const char *path, const wchar_t *home,
+static int try_file(const struct logon_question *q, const char *path, const wchar_t *top,
                     struct authkeys_rights *ret_rights, struct errmsg *err)
 {
     struct buf text;
     struct errmsg why = {""};
     unsigned line = 0;
     buf_init(&text, AUTHKEYS_TEXT_MAX + 1);
-    int rc = read_file(q, path, home, &text, err);
+    int rc = read_file(q, path, top, &text, err);
     if (rc == -ENOENT && q->administrator)
         errmsg_set(err, rc, "%.100s is an administrator, and %.300s is not there", q->account->name, path);
     if (rc == 0) {
@@ -331,15 +336,19 @@ static int try_administrators(const struct logon_question *q, struct authkeys_ri
                               struct errmsg *err)
 {
     char path[FS_PATH_MAX], *data = win_env("ProgramData");
+    wchar_t *top = NULL;
     if (data == NULL || !fs_absolute(data) || strlen(data) > FS_PATH_MAX - sizeof ADMINISTRATORS_FILE - 1) {
         free(data);
         return errmsg_set(err, -EACCES, "the variable ProgramData does not name a folder");
     }
     int n = snprintf(path, sizeof path, "%s\\" ADMINISTRATORS_FILE, data);
+    int rc = n < 0 ? -ENOMEM : full_path(data, &top);
     free(data);
-    if (n < 0)
-        return errmsg_set(err, -EACCES, "out of memory");
-    return try_file(q, path, NULL, ret_rights, err);
+    if (rc < 0)
+        return errmsg_set(err, -EACCES, "the variable ProgramData does not name a folder");
+    rc = try_file(q, path, top, ret_rights, err);
+    free(top);
+    return rc;
 }
 
 int logon_keys_find(const struct logon_question *q, struct authkeys_rights *ret_rights, struct errmsg *err)

@@ -957,6 +957,31 @@ static void links_are_not_followed(void **state)
     assert_non_null(strstr(a.words.text, "a link or a junction"));
 }
 
+/* In ProgramData anybody may make what is not there, and let it lead to files of another volume that say of
+ * themselves that they are the system's. */
+static void links_to_the_administrators_file(void **state)
+{
+    struct place *p = *state;
+    char link[MAX_PATH + 80], folder[MAX_PATH + 80], file[MAX_PATH + 120];
+    use_administrators_file(p, KEY_ED25519 "\n");
+    (void)snprintf(link, sizeof link, "%s\\ssh", p->folder);
+    (void)snprintf(folder, sizeof folder, "%s\\elsewhere", p->folder);
+    (void)snprintf(file, sizeof file, "%s\\administrators_authorized_keys", folder);
+    assert_true(MoveFileA(link, folder));
+    bool made =
+        CreateSymbolicLinkA(link, folder,
+                            SYMBOLIC_LINK_FLAG_DIRECTORY | SYMBOLIC_LINK_FLAG_ALLOW_UNPRIVILEGED_CREATE) &&
+        GetFileAttributesA(link) != INVALID_FILE_ATTRIBUTES;
+    struct answer a = by_key(p, "alice", KEY_ED25519, false);
+    RemoveDirectoryA(link);
+    DeleteFileA(file);
+    RemoveDirectoryA(folder);
+    if (!made)
+        skip(); /* Wine makes none; Windows only with a right or in developer mode */
+    assert_int_equal(a.verdict, HOST_NO);
+    assert_non_null(strstr(a.words.text, "a link or a junction"));
+}
+
 /* --- as a service, by password --- */
 
 static void a_right_password(void **state)
@@ -1077,6 +1102,7 @@ int main(void)
         SERVICE(accounts_that_are_closed),
         SERVICE(inside_the_profile),
         SERVICE(links_are_not_followed),
+        SERVICE(links_to_the_administrators_file),
         SERVICE(a_right_password),
         SERVICE(passwords_that_do_not_count),
         SERVICE(passwords_of_nobody),
