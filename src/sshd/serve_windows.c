@@ -60,6 +60,8 @@ int serve_prepare(int *argc, char ***argv, struct errmsg *err)
     int rc;
     /* No window that waits for somebody to click: a fault ends the process. */
     (void)SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX | SEM_NOOPENFILEERRORBOX);
+    /* What is loaded later comes from the system's folder, and not from where somebody unpacked the programs. */
+    (void)SetDefaultDllDirectories(LOAD_LIBRARY_SEARCH_SYSTEM32);
     ready_console();
     rc = win_args(argc, argv);
     return rc < 0 ? errmsg_set(err, rc, "cannot read the arguments: %s", strerror(-rc)) : 0;
