@@ -112,17 +112,22 @@ build_cmake() {
 say "Building OpenSSL (some minutes)"
 {
 	cd "$(source_of 'openssl-*')"
-	# It reads no configuration, loads no module: a file that somebody puts where it looks must not run in a service.
-	./Configure mingw64 --cross-compile-prefix=$host- --prefix="$prefix.new" --openssldir=C:/Windows/System32/openssl --libdir=lib \
+	# It reads no configuration and loads no module, and where it would look only administrators may write: a file that somebody puts there must not
+	# run in a service.
+	./Configure mingw64 --cross-compile-prefix=$host- --prefix=/multissh --libdir=lib \
 		no-shared no-tests no-module no-legacy no-dso no-dynamic-engine no-capieng no-padlockeng no-autoload-config -O2 -g0 -fstack-protector-strong
-	make -j"$jobs" build_libs
-	make install_dev
+	nowhere=C:/Windows/System32/openssl
+	make -j"$jobs" OPENSSLDIR=$nowhere ENGINESDIR=$nowhere MODULESDIR=$nowhere build_libs
+	make DESTDIR="$work/openssl" install_dev
+	mkdir "$prefix.new"
+	mv "$work/openssl/multissh/include" "$work/openssl/multissh/lib" "$prefix.new/"
 } >>"$log" 2>&1
 
 say "Building libuv, cJSON and cmocka"
 {
 	build_cmake "$(source_of 'libuv1-*')" -DLIBUV_BUILD_TESTS=OFF -DLIBUV_BUILD_BENCH=OFF
-	build_cmake "$(source_of 'cjson-*')" -DENABLE_CJSON_TEST=OFF -DENABLE_CJSON_UTILS=OFF -DENABLE_CUSTOM_COMPILER_FLAGS=OFF -DBUILD_SHARED_AND_STATIC_LIBS=OFF
+	# CJSON_HIDE_SYMBOLS: a program exports nothing.
+	build_cmake "$(source_of 'cjson-*')" -DCMAKE_C_FLAGS="$flags -DCJSON_HIDE_SYMBOLS" -DENABLE_CJSON_TEST=OFF -DENABLE_CJSON_UTILS=OFF -DENABLE_CUSTOM_COMPILER_FLAGS=OFF -DBUILD_SHARED_AND_STATIC_LIBS=OFF
 	build_cmake "$(source_of 'cmocka-*')" -DWITH_STATIC_LIB=ON -DWITH_EXAMPLES=OFF -DUNIT_TESTING=OFF
 } >>"$log" 2>&1
 

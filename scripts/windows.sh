@@ -22,7 +22,7 @@ packed=$(mktemp -d)
 trap 'rm -rf "$packed"' EXIT
 mkdir -p "$packed/$name/docs" "$packed/$name/licences"
 for program in multissh-agent multissh-sshd; do
-	$host-strip -o "$packed/$name/$program.exe" "$folder/$program.exe"
+	$host-strip -p -o "$packed/$name/$program.exe" "$folder/$program.exe"
 	# A DLL that does not come with Windows would be missed only there.
 	strange=$($host-objdump -p "$packed/$name/$program.exe" | sed -nE 's/^\s*DLL Name: (.*)/\1/p' |
 		grep -viE '^(advapi32|bcrypt|crypt32|dbghelp|gdi32|iphlpapi|kernel32|msvcrt|netapi32|ntdll|ole32|psapi|secur32|shell32|user32|userenv|winhttp|ws2_32)\.dll$' || true)
