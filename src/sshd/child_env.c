@@ -50,11 +50,14 @@ static int set(struct child_env *env, const char *name, size_t name_n, const cha
     text[name_n] = '=';
     memcpy(text + name_n + 1, value, value_n + 1);
     at = find(env, name, name_n);
-    if (at < env->n)
+    if (at < env->n) {
+        /* To the end: on Windows the last of those counts that differ in their case alone. */
         free(env->list[at]);
-    else
+        memmove(&env->list[at], &env->list[at + 1], (env->n - at - 1) * sizeof env->list[at]);
+    } else {
         env->list[++env->n] = NULL;
-    env->list[at] = text;
+    }
+    env->list[env->n - 1] = text;
     return 0;
 }
 

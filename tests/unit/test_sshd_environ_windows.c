@@ -1,6 +1,7 @@
 /* Environment blocks: sorted, without regard to case, ended by two NULs, and bounded. */
 #include "cmocka_all.h"
 
+#include "sshd/child_env.h"
 #include "sshd/environ_windows.h"
 #include <errno.h>
 #include <stdio.h>
@@ -106,6 +107,28 @@ static const wchar_t *look_up(const wchar_t *block, const wchar_t *name)
     return NULL;
 }
 
+/* A client that may set any has no say in what the server tells, in whatever case. */
+static void test_the_servers_own_counts(void **state)
+{
+    static char *const sent[] = {"SSH_ORIGINAL_COMMAND=a", "ssh_Original_command=b", "PATH=c", "Path=d"};
+    static char *const of_key[] = {"PATH=safe"};
+    struct child_env client = {0}, env = {0};
+    const struct child_env_facts facts = {
+        .client = &client, .key_env = of_key, .key_env_n = 1, .original_command = "asked"};
+    struct errmsg err;
+    wchar_t *block = NULL;
+    (void)state;
+    assert_int_equal(child_env_add(&client, sent, COUNT(sent)), 0);
+    assert_int_equal(child_env_build(&facts, &env), 0);
+    assert_null(env.list[env.n]);
+    assert_int_equal(environ_merge(NULL, (const char *const *)env.list, env.n, &block, &err), 0);
+    assert_int_equal(wcscmp(look_up(block, L"SSH_ORIGINAL_COMMAND"), L"asked"), 0);
+    assert_int_equal(wcscmp(look_up(block, L"PATH"), L"safe"), 0);
+    free(block);
+    child_env_release(&env);
+    child_env_release(&client);
+}
+
 static void test_own_and_account(void **state)
 {
     static const char *const env[] = {"FROM_CLIENT=1"};
@@ -133,9 +156,8 @@ static void test_own_and_account(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_merge),
-        cmocka_unit_test(test_an_empty_block_has_two),
-        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_merge),           cmocka_unit_test(test_an_empty_block_has_two),
+        cmocka_unit_test(test_bounds),          cmocka_unit_test(test_the_servers_own_counts),
         cmocka_unit_test(test_own_and_account),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
