@@ -140,6 +140,7 @@ static DWORD WINAPI wait_for_end(void *arg)
         wait_for(pipes_flow_drained(child->flows[CHILD_ERR]));
     } else {
         shut_console(child); /* only now its output ends */
+        pipes_flow_last(child->flows[CHILD_OUT]);
         wait_for(pipes_flow_over(child->flows[CHILD_OUT]));
         wait_for(child->process);
     }
@@ -244,7 +245,7 @@ static int start(struct child *child, const struct child_spec *spec, struct ends
                                      : spawn(spec, &program, ends->theirs, NULL, NULL, &made, err);
     }
     child_program_release(&program);
-    if (rc < 0) {
+    if (rc != 0) {
         return rc;
     }
     child->process = made.process;

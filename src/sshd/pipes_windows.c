@@ -24,7 +24,7 @@ struct pipes_flow {
     struct pipes_socket *socket;
     HANDLE ended; /* our own handle of the event; NULL: none */
     unsigned settle_ms;
-    HANDLE stop, drained, over;
+    HANDLE stop, last, drained, over;
     OVERLAPPED io; /* the thread's */
     bool drained_told;
     size_t after; /* bytes since ended was seen */
@@ -149,10 +149,22 @@ static bool drain(struct pipes_flow *flow, DWORD *ret_n, bool *ret_again)
     return false;
 }
 
+/* Waits for the read that is under way: 0 it is done, 1 it is to be stopped, 2 the writer has ended, WAIT_TIMEOUT what
+ * came last has been quiet for its time. */
+static DWORD await_read(const struct pipes_flow *flow)
+{
+    const bool ends = flow->ended != NULL && !flow->drained_told;
+    const HANDLE events[] = {flow->io.hEvent, flow->stop, ends ? flow->ended : flow->last};
+    DWORD which = WAIT_TIMEOUT;
+    if (ends || !is_set(flow->last)) {
+        which = WaitForMultipleObjects(3, events, FALSE, INFINITE) - WAIT_OBJECT_0;
+    }
+    return ends || which < 2 ? which : WaitForMultipleObjects(2, events, FALSE, PIPES_LAST_MS);
+}
+
 /* Returns whether there are bytes in data (0 are none, but no end either). */
 static bool pipe_read(struct pipes_flow *flow, DWORD *ret_n)
 {
-    const HANDLE events[] = {flow->io.hEvent, flow->stop, flow->ended};
     bool again;
     do {
         again = false;
@@ -163,15 +175,16 @@ static bool pipe_read(struct pipes_flow *flow, DWORD *ret_n)
         if (GetLastError() != ERROR_IO_PENDING) {
             return false;
         }
-        switch (WaitForMultipleObjects(flow->ended != NULL && !flow->drained_told ? 3 : 2, events, FALSE,
-                                       INFINITE)) {
-        case WAIT_OBJECT_0:
+        switch (await_read(flow)) {
+        case 0:
             return finish(flow, ret_n);
-        case WAIT_OBJECT_0 + 2:
+        case 2:
             if (drain(flow, ret_n, &again)) {
                 return true;
             }
             break;
+        case WAIT_TIMEOUT:
+            return cancel(flow, ret_n);
         default:
             (void)cancel(flow, ret_n);
             return false;
@@ -288,6 +301,7 @@ void pipes_flow_release(struct pipes_flow *flow)
     pipes_socket_release(flow->socket);
     close_event(flow->ended);
     close_event(flow->stop);
+    close_event(flow->last);
     close_event(flow->drained);
     close_event(flow->over);
     close_event(flow->io.hEvent);
@@ -298,8 +312,8 @@ void pipes_flow_release(struct pipes_flow *flow)
 
 static bool make_events(struct pipes_flow *flow, HANDLE ended)
 {
-    HANDLE *const events[] = {&flow->stop, &flow->drained, &flow->over, &flow->io.hEvent,
-                              &flow->typed.hEvent};
+    HANDLE *const events[] = {&flow->stop, &flow->last,      &flow->drained,
+                              &flow->over, &flow->io.hEvent, &flow->typed.hEvent};
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         *events[i] = CreateEventW(NULL, TRUE, FALSE, NULL);
         if (*events[i] == NULL) {
@@ -314,36 +328,31 @@ static int flow_new(bool out, HANDLE pipe, struct pipes_socket *socket, HANDLE e
                     struct pipes_flow **ret_flow)
 {
     struct pipes_flow *flow = calloc(1, sizeof *flow);
-    HANDLE thread;
-    int rc;
+    HANDLE thread = NULL;
+    int rc = 0;
     if (flow == NULL) {
         CloseHandle(pipe);
         return -ENOMEM;
     }
-    atomic_init(&flow->refs, 1);
+    atomic_init(&flow->refs, 2); /* the caller's and the thread's */
     atomic_fetch_add(&socket->refs, 1);
     InitializeSRWLock(&flow->lock);
     flow->out = out;
     flow->pipe = pipe;
     flow->socket = socket;
     flow->settle_ms = settle_ms;
-    if (!make_events(flow, ended)) {
-        rc = win_errno(GetLastError());
-        goto out;
+    if (make_events(flow, ended)) {
+        thread = CreateThread(NULL, THREAD_STACK, run, flow, STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
     }
-    atomic_fetch_add(&flow->refs, 1);
-    thread = CreateThread(NULL, THREAD_STACK, run, flow, STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
     if (thread == NULL) {
         rc = win_errno(GetLastError());
+        atomic_store(&flow->refs, 1);
         pipes_flow_release(flow);
-        goto out;
+        return rc;
     }
     CloseHandle(thread);
     *ret_flow = flow;
     return 0;
-out:
-    pipes_flow_release(flow);
-    return rc;
 }
 
 int pipes_flow_out(HANDLE pipe, struct pipes_socket *socket, HANDLE ended, unsigned settle_ms,
@@ -365,6 +374,11 @@ HANDLE pipes_flow_drained(const struct pipes_flow *flow)
 HANDLE pipes_flow_over(const struct pipes_flow *flow)
 {
     return flow->over;
+}
+
+void pipes_flow_last(struct pipes_flow *flow)
+{
+    SetEvent(flow->last);
 }
 
 void pipes_flow_type(struct pipes_flow *flow, char byte)

@@ -38,6 +38,12 @@ int pipes_flow_in(struct pipes_socket *socket, HANDLE pipe, struct pipes_flow **
 HANDLE pipes_flow_drained(const struct pipes_flow *flow);
 HANDLE pipes_flow_over(const struct pipes_flow *flow);
 
+/* What its writer had to say is in the pipe by now. The pipe's end is not awaited any longer than PIPES_LAST_MS without a
+ * byte: somebody else may keep it open (under Wine the desktop does, which inherits what the console's host had). Of
+ * a flow out of a pipe that is drained. */
+#define PIPES_LAST_MS 2000u
+void pipes_flow_last(struct pipes_flow *flow);
+
 /* One byte more into the pipe, between those that come through the socket; never waits. Lost if the pipe has ended, or
  * if the last one has not been taken yet. Of a flow into a pipe. */
 void pipes_flow_type(struct pipes_flow *flow, char byte);

@@ -115,6 +115,30 @@ static void test_out(void **state)
 }
 
 /* As a program sees it whose output nobody wants any more. */
+/* Who has inherited the pipe does not keep its flow alive. */
+static void test_the_last_of_it(void **state)
+{
+    HANDLE ended = CreateEventW(NULL, TRUE, FALSE, NULL);
+    struct joint joint;
+    char data[8];
+    DWORD n;
+    (void)state;
+    join(&joint, true, ended, 1);
+    SetEvent(ended);
+    wait_for(pipes_flow_drained(joint.flow));
+    assert_int_equal(WaitForSingleObject(pipes_flow_over(joint.flow), PIPES_LAST_MS + 500), WAIT_TIMEOUT);
+    pipes_flow_last(joint.flow);
+    assert_true(WriteFile(joint.pipe, "tail", 4, &n, NULL));
+    wait_for(pipes_flow_over(joint.flow));
+    wait_readable(joint.fd);
+    assert_int_equal(io_read(joint.fd, data, sizeof data), 4);
+    assert_memory_equal(data, "tail", 4);
+    wait_readable(joint.fd);
+    assert_int_equal(io_read(joint.fd, data, sizeof data), 0);
+    part(&joint);
+    CloseHandle(ended);
+}
+
 static void test_out_without_a_reader(void **state)
 {
     static const char data[PIPES_SIZE];
@@ -335,6 +359,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_not_inherited_but_when_asked),
         cmocka_unit_test(test_out),
+        cmocka_unit_test(test_the_last_of_it),
         cmocka_unit_test(test_out_without_a_reader),
         cmocka_unit_test(test_drained),
         cmocka_unit_test(test_drained_while_another_writes),
