@@ -68,7 +68,8 @@ static int ask_script(wchar_t *url, const struct addr_hostport *to, struct proxy
         .dwFlags = url != NULL ? WINHTTP_AUTOPROXY_CONFIG_URL : WINHTTP_AUTOPROXY_AUTO_DETECT,
         .dwAutoDetectFlags = url != NULL ? 0 : WINHTTP_AUTO_DETECT_TYPE_DHCP | WINHTTP_AUTO_DETECT_TYPE_DNS_A,
         .lpszAutoConfigUrl = url,
-        .fAutoLogonIfChallenged = TRUE};
+        /* To a server that the settings name; to whoever answers for WPAD in this network, never. */
+        .fAutoLogonIfChallenged = url != NULL};
     WINHTTP_PROXY_INFO info = {0};
     char where[300], text[320], words[200];
     wchar_t *target = NULL;
