@@ -248,7 +248,9 @@ static int execute(struct command_line *c, struct errmsg *err)
              : c->print_host_key ? print_host_key(&settings, err)
                                  : serve(c, &settings, err);
     }
-    sshd_options_release(&settings.options);
+    if (!c->inetd) {
+        sshd_options_release(&settings.options);
+    } /* else threads of a login that takes long may still read them (Windows) */
     return rc;
 }
 
