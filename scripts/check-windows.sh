@@ -36,7 +36,10 @@ trap finish EXIT
 if [ $# -eq 0 ]; then
 	echo "== unit tests, under Wine"
 	export WINEPREFIX=$results/prefix WINEDEBUG=-all WINEDLLOVERRIDES='winemenubuilder.exe,mscoree,mshtml=d'
-	HOME=$results $wine winecfg -v win10
+	HOME=$results $wine winecfg -v win10 >"$results/wine.log" 2>&1 || {
+		cat "$results/wine.log" >&2
+		exit 1
+	}
 	# While this one waits, Wine's own services need not be started for each test.
 	mkfifo "$results/hold"
 	HOME=$results $wine 'C:\windows\system32\cmd.exe' /d /c more <"$results/hold" >/dev/null 2>&1 &

@@ -56,10 +56,9 @@ def test_unpacked_joined_and_reached(empty, archive, bench, hub, alice):
         file.extractall(downloads)
     assert len(empty.programs()) == 0
     line = re.search(r"multissh-agent (join \S+)", hub.command("invite", "fresh").out).group(1)
-    folder = empty.windows(downloads / NAME)
     empty.authorize(alice)
     # Port 22 of this system may be anybody's; the rest is as it comes.
-    agent = empty.start(bench, "agent-fresh", wine.CMD, "/d", "/c", f"cd {folder}&& multissh-agent {line} --name fresh --ssh 127.0.0.1:1")
+    agent = empty.start(bench, "agent-fresh", wine.CMD, "/d", "/c", f"multissh-agent {line} --name fresh --ssh 127.0.0.1:1", cwd=downloads / NAME)
     hub.wait_online("fresh", 40)
     wait_for(lambda: hub.machines()["fresh"].get("ssh_state") == "ok" and hub.machines()["fresh"].get("ssh") == "built-in", 20,
              lambda: f"{hub.machines()}\n{agent.log()}")
