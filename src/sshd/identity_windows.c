@@ -2,6 +2,8 @@
 #include "sshd/identity.h"
 
 #include "base/fs.h"
+#include "base/log.h"
+#include "base/private_windows.h"
 #include "base/win.h"
 #include <errno.h>
 #include <stdio.h>
@@ -24,18 +26,39 @@ static bool readable(const char *path)
     return true;
 }
 
+static bool is_there(const char *path)
+{
+    wchar_t *wide = NULL;
+    bool is = win_path(path, &wide) == 0 && GetFileAttributesW(wide) != INVALID_FILE_ATTRIBUTES;
+    free(wide);
+    return is;
+}
+
+/* Anybody may make that folder where there is none, and would choose who this machine is. */
+static bool trusted(const char *data, const char *path)
+{
+    char folder[FS_PATH_MAX];
+    struct errmsg err = {"its folder has too long a name"};
+    bool is = fs_join(folder, sizeof folder, data, "ssh") == 0 && private_check_folder(folder, &err) == 0;
+    if (!is) {
+        log_warn("%.200s is not used: %s", path, err.text);
+    }
+    return is;
+}
+
 int identity_system(size_t i, char *out, size_t size)
 {
     static const char *const types[] = {"ed25519", "ecdsa", "rsa"};
     char *data = NULL;
-    int n = -1;
+    bool good = false;
     if (i >= sizeof types / sizeof types[0]) {
         return -ENOENT;
     }
     data = win_env("ProgramData");
     if (data != NULL) {
-        n = snprintf(out, size, "%s\\ssh\\ssh_host_%s_key", data, types[i]);
-        free(data);
+        int n = snprintf(out, size, "%s\\ssh\\ssh_host_%s_key", data, types[i]);
+        good = n >= 0 && (size_t)n < size && is_there(out) && trusted(data, out) && readable(out);
     }
-    return n < 0 || (size_t)n >= size || !readable(out) ? -EACCES : 0;
+    free(data);
+    return good ? 0 : -EACCES;
 }

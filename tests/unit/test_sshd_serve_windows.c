@@ -1,8 +1,13 @@
-/* How the server's process is prepared on Windows. */
+/* How the server's process is prepared on Windows, and whose host keys it believes. */
 #include "cmocka_all.h"
 
+#include "base/fs.h"
 #include "base/win.h"
+#include "portable.h"
+#include "sshd/identity.h"
 #include "sshd/serve.h"
+#include <errno.h>
+#include <sddl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -51,8 +56,39 @@ static void libraries_beside_the_program_are_not_loaded(void **state)
     FreeLibrary(system);
 }
 
+static char folder[MAX_PATH + 8];
+
+static void set_rights(const wchar_t *sddl)
+{
+    PSECURITY_DESCRIPTOR rights = NULL;
+    assert_true(ConvertStringSecurityDescriptorToSecurityDescriptorW(sddl, SDDL_REVISION_1, &rights, NULL));
+    assert_true(SetFileSecurityA(folder, DACL_SECURITY_INFORMATION, rights));
+    LocalFree(rights);
+}
+
+/* As who is elevated (Wine: everybody): a folder that others may write into says nothing of who this machine is. */
+static void host_keys_of_a_folder_of_others(void **state)
+{
+    char data[256], key[FS_PATH_MAX], out[FS_PATH_MAX];
+    (void)state;
+    assert_int_equal(portable_folder(data, sizeof data), 0);
+    assert_true(SetEnvironmentVariableA("ProgramData", data));
+    assert_true(identity_system(0, out, sizeof out) < 0); /* there is none */
+    (void)snprintf(folder, sizeof folder, "%s\\ssh", data);
+    assert_int_equal(fs_mkdir_private(folder), 0);
+    (void)snprintf(key, sizeof key, "%s\\ssh_host_ed25519_key", folder);
+    assert_int_equal(fs_write_atomic(key, "x", 1, 0600), 0);
+    int closed = identity_system(0, out, sizeof out);
+    set_rights(L"D:P(A;;FA;;;SY)(A;;FA;;;BA)(A;;FA;;;WD)");
+    int open = identity_system(0, out, sizeof out);
+    assert_int_equal(portable_remove(data), 0);
+    assert_int_equal(closed, 0);
+    assert_int_equal(open, -EACCES);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(libraries_beside_the_program_are_not_loaded)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(libraries_beside_the_program_are_not_loaded),
+                                       cmocka_unit_test(host_keys_of_a_folder_of_others)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
