@@ -4,7 +4,6 @@ Every Windows program is a process of this system whose environment names the pr
 import contextlib
 import functools
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -12,7 +11,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import proc
 from .bench import ROOT
 from .parts import ME, Agent
 from .wait import free_port, wait_for
@@ -178,10 +176,12 @@ class Prefix:
                 with open(f"/proc/{entry}/environ", "rb") as environ:
                     if not wanted <= set(environ.read().split(b"\0")):
                         continue
+                with open(f"/proc/{entry}/comm", encoding="utf-8", errors="replace") as comm:
+                    name = comm.read().rstrip("\n")
             except OSError:
                 continue
-            name = re.split(r"[\\/]", proc.command_of(int(entry)).partition(".exe")[0])[-1].split(" ")[0]
-            name = name if name.startswith("wineserver") else f"{name}.exe"
+            # The system keeps 15 characters; and typed at a prompt it may come without .exe.
+            name = next((known for known in (*SYSTEM, *(f"{program}.exe" for program in PROGRAMS)) if name in (known[:15], known.removesuffix(".exe"))), name)
             if system or name not in SYSTEM:
                 found[int(entry)] = name
         return found
