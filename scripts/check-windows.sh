@@ -17,6 +17,7 @@ started=$SECONDS
 failed=no
 results=$(mktemp -d)
 holder=
+start=()
 finish() {
 	# The unit tests' prefix ends by itself when its last program has.
 	if [ -n "$holder" ]; then
@@ -36,16 +37,20 @@ trap finish EXIT
 if [ $# -eq 0 ]; then
 	echo "== unit tests, under Wine"
 	export WINEPREFIX=$results/prefix WINEDEBUG=-all WINEDLLOVERRIDES='winemenubuilder.exe,mscoree,mshtml=d'
-	HOME=$results $wine winecfg -v win10 >"$results/wine.log" 2>&1 || {
+	# Where addresses are not random, Wine finds them free each time.
+	if setarch -R true 2>/dev/null; then
+		start=(setarch -R)
+	fi
+	HOME=$results "${start[@]}" $wine winecfg -v win10 >"$results/wine.log" 2>&1 || {
 		cat "$results/wine.log" >&2
 		exit 1
 	}
 	# While this one waits, Wine's own services need not be started for each test.
 	mkfifo "$results/hold"
-	HOME=$results $wine 'C:\windows\system32\cmd.exe' /d /c more <"$results/hold" >/dev/null 2>&1 &
+	HOME=$results "${start[@]}" $wine 'C:\windows\system32\cmd.exe' /d /c more <"$results/hold" >/dev/null 2>&1 &
 	holder=$!
 	exec {hold}>"$results/hold"
-	if ! HOME=$results ctest --test-dir "$windows" --output-on-failure -j "$(nproc)" --timeout 60 --no-tests=error --output-junit "$results/unit.xml" \
+	if ! HOME=$results "${start[@]}" ctest --test-dir "$windows" --output-on-failure -j "$(nproc)" --timeout 60 --no-tests=error --output-junit "$results/unit.xml" \
 		>"$results/ctest.log" 2>&1; then
 		failed=yes
 		cat "$results/ctest.log"

@@ -42,6 +42,14 @@ def unavailable():
     return None
 
 
+@functools.lru_cache(maxsize=1)
+def words():
+    """What starts a program of Windows. Without its preloader (Debian's has none) Wine finds what it needs of the address space taken now and then, in
+    one of some thousand starts, if the system puts things anywhere; so not at random, where that may be chosen."""
+    fixed = ["setarch", "-R"]
+    return (*(fixed if subprocess.run([*fixed, "true"], capture_output=True, check=False).returncode == 0 else []), str(WINE))
+
+
 class Prefix:
     """A Windows machine with an account of the name that the tests run under."""
 
@@ -63,11 +71,11 @@ class Prefix:
     def _make(self):
         (self.root / "home").mkdir()
         # Programs without a window; nothing of a desktop, of .NET or of a browser is made.
-        self._run(WINE, "winecfg", "-v", "win10", timeout=120)
+        self._run(*words(), "winecfg", "-v", "win10", timeout=120)
         # While one program of a user runs, the system's own stay, and the desktop: they are not started by a test's program, with its
         # variables and (Wine's desktop does that) with its pipes. That one waits for the end of its input.
         probe = compile_program(ROOT / "tests/windows/programs/probe.c", self.root / "probe.exe")
-        self._holder = subprocess.Popen([WINE, self.windows(probe), "hold"], env=self.environment(), cwd=self.root, stdin=subprocess.PIPE,
+        self._holder = subprocess.Popen([*words(), self.windows(probe), "hold"], env=self.environment(), cwd=self.root, stdin=subprocess.PIPE,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         wait_for(lambda: {"services.exe", "explorer.exe"} <= set(self.processes(system=True).values()), 30, "Wine's services run")
 
@@ -154,16 +162,16 @@ class Prefix:
         fresh.replace(self.authorized)
 
     # --- processes ---
-    def argv(self, name, *words):
+    def argv(self, name, *arguments):
         """The words that run a program: one of ours by its name, or a path."""
         path = name if "\\" in name else f"{INSTALLED}\\{name}.exe"
-        return [str(WINE), path, *map(str, words)]
+        return [*words(), path, *map(str, arguments)]
 
-    def run(self, bench, name, *words, env=None, **options):
-        return bench.run(*self.argv(name, *words), env=self.bench_environment(env), **options)
+    def run(self, bench, name, *arguments, env=None, **options):
+        return bench.run(*self.argv(name, *arguments), env=self.bench_environment(env), **options)
 
-    def start(self, bench, title, name, *words, env=None, **options):
-        return bench.start(title, *self.argv(name, *words), env=self.bench_environment(env), **options)
+    def start(self, bench, title, name, *arguments, env=None, **options):
+        return bench.start(title, *self.argv(name, *arguments), env=self.bench_environment(env), **options)
 
     def processes(self, system=False, variable=None):
         """What runs here: pid -> the program's name (of ours alone, or Wine's too). variable: those alone that have this in their environment."""
