@@ -4,9 +4,9 @@
 #include "sshd/login.h"
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/fs.h"
 #include "sshd/helper.h"
+#include "sshd/keyfiles.h"
 #include "sshd/strict.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -29,32 +29,12 @@ struct question {
 
 /* --- in the helper --- */
 
-/* %h, %u and %% in n bytes at word. */
-static int replace(const char *word, size_t n, const struct account *account, struct buf *out)
-{
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        char next = word[i] == '%' && i + 1 < n ? word[i + 1] : '\0';
-        if (word[i] != '%')
-            rc = buf_append(out, &word[i], 1);
-        else if (next == 'h')
-            rc = buf_append_str(out, account->home);
-        else if (next == 'u')
-            rc = buf_append_str(out, account->name);
-        else
-            rc = next == '%' ? buf_append(out, "%", 1) : -EINVAL;
-        if (word[i] == '%')
-            i++;
-    }
-    return rc;
-}
-
 /* One of authorized-keys: what does not begin with / is in the home. */
 static int expand(const char *word, size_t n, const struct account *account, char path[FS_PATH_MAX])
 {
     struct buf out;
     buf_init(&out, FS_PATH_MAX - 1);
-    int rc = replace(word, n, account, &out);
+    int rc = keyfiles_expand(word, n, account->home, account->name, &out);
     const char *text = rc == 0 ? buf_str(&out) : NULL;
     if (rc == 0 && text == NULL)
         rc = -ENOMEM;
@@ -106,76 +86,40 @@ static int read_file(const struct question *q, const char *path, struct buf *out
     }
     if (rc == 0) {
         rc = read_all(fd, out);
-        if (rc == -EFBIG)
-            rc = errmsg_set(err, -EACCES, "%.300s is larger than %u MiB", path, AUTHKEYS_TEXT_MAX >> 20);
-        else if (rc < 0)
-            rc = errmsg_set(err, -EACCES, "%.300s: %s", path, strerror(-rc));
+        if (rc < 0)
+            rc = keyfiles_unread(rc, path, err);
     }
     (void)close(fd);
     return rc;
 }
 
-static int try_file(const struct question *q, const char *path, struct authkeys_rights *ret_rights,
+/* keyfiles_try_fn's; arg: struct question. */
+static int try_word(void *arg, const char *word, size_t n, struct authkeys_rights *ret_rights,
                     struct errmsg *err)
 {
+    const struct question *q = arg;
+    char path[FS_PATH_MAX];
     struct buf text;
-    struct errmsg why = {""};
-    unsigned line = 0;
+    int rc = expand(word, n, q->account, path);
+    if (rc < 0)
+        return errmsg_set(err, -EACCES, "authorized-keys: %.*s is too long, or has a %% that means nothing",
+                          n < 200 ? (int)n : 200, word);
     buf_init(&text, AUTHKEYS_TEXT_MAX + 1);
-    int rc = read_file(q, path, &text, err);
-    if (rc == 0) {
-        rc = authkeys_find((const char *)buf_data(&text), buf_len(&text), q->key, q->ip, clock_wall_s(),
-                           ret_rights, &line, &why);
-        if (rc == -ENOENT)
-            errmsg_set(err, rc, "no line of %.300s has the key", path);
-        else if (rc < 0)
-            errmsg_set(err, rc, "%.150s, %.320s", path, rc == -ENOMEM ? "out of memory" : why.text);
-        else
-            errmsg_set(err, 0, "%.300s, line %u", path, line);
-    }
+    rc = read_file(q, path, &text, err);
+    if (rc == 0)
+        rc = keyfiles_judge(&text, path, q->key, q->ip, ret_rights, err);
     buf_release(&text);
     return rc;
-}
-
-/* The files in their order, until one lets the key in. Of what is wrong with several the first that says more
- * than "not here" is told. */
-static int try_files(const struct question *q, struct authkeys_rights *ret_rights, struct errmsg *err)
-{
-    int code = -ENOENT;
-    const char *at = q->options->authorized_keys;
-    errmsg_set(err, code, "authorized-keys names no file");
-    for (bool first = true;; first = false) {
-        char path[FS_PATH_MAX];
-        struct errmsg why = {""};
-        at += strspn(at, " \t");
-        size_t n = strcspn(at, " \t");
-        if (n == 0)
-            return code;
-        int rc = expand(at, n, q->account, path);
-        if (rc < 0)
-            rc =
-                errmsg_set(&why, -EACCES, "authorized-keys: %.*s is too long, or has a %% that means nothing",
-                           n < 200 ? (int)n : 200, at);
-        else
-            rc = try_file(q, path, ret_rights, &why);
-        if (rc == 0 || first || (code == -ENOENT && rc != -ENOENT)) {
-            *err = why;
-            code = rc;
-        }
-        if (rc == 0)
-            return 0;
-        at += n;
-    }
 }
 
 /* The answer: the code, the words with their NUL, and, when it lets the key in, the rights. */
 static int answer(void *arg, int fd)
 {
-    const struct question *q = arg;
+    struct question *q = arg;
     struct authkeys_rights rights = {0};
     struct errmsg err = {""};
     struct buf out;
-    int32_t code = try_files(q, &rights, &err);
+    int32_t code = keyfiles_each(q->options->authorized_keys, try_word, q, &rights, &err);
     buf_init(&out, ANSWER_MAX);
     int rc = buf_append(&out, &code, CODE_BYTES);
     if (rc == 0)

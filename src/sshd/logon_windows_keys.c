@@ -7,8 +7,8 @@
 
 #include "base/acl_windows.h"
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/fs.h"
+#include "sshd/keyfiles.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,10 +205,8 @@ static int read_file(const struct logon_question *q, const char *path, const wch
                            err);
     if (rc == 0) {
         rc = read_all(file, out);
-        if (rc == -EFBIG)
-            rc = errmsg_set(err, -EACCES, "%.300s is larger than %u MiB", path, AUTHKEYS_TEXT_MAX >> 20);
-        else if (rc < 0)
-            rc = errmsg_set(err, -EACCES, "%.300s: %s", path, strerror(-rc));
+        if (rc < 0)
+            rc = keyfiles_unread(rc, path, err);
     }
     CloseHandle(file);
     return rc == 0 ? check_encoding(out, path, err) : rc;
@@ -218,47 +216,17 @@ static int try_file(const struct logon_question *q, const char *path, const wcha
                     struct authkeys_rights *ret_rights, struct errmsg *err)
 {
     struct buf text;
-    struct errmsg why = {""};
-    unsigned line = 0;
     buf_init(&text, AUTHKEYS_TEXT_MAX + 1);
     int rc = read_file(q, path, top, &text, err);
     if (rc == -ENOENT && q->administrator)
         errmsg_set(err, rc, "%.100s is an administrator, and %.300s is not there", q->account->name, path);
-    if (rc == 0) {
-        rc = authkeys_find((const char *)buf_data(&text), buf_len(&text), q->key, q->ip, clock_wall_s(),
-                           ret_rights, &line, &why);
-        if (rc == -ENOENT)
-            errmsg_set(err, rc, "no line of %.300s has the key", path);
-        else if (rc < 0)
-            errmsg_set(err, rc, "%.150s, %.320s", path, rc == -ENOMEM ? "out of memory" : why.text);
-        else
-            errmsg_set(err, 0, "%.300s, line %u", path, line);
-    }
+    if (rc == 0)
+        rc = keyfiles_judge(&text, path, q->key, q->ip, ret_rights, err);
     buf_release(&text);
     return rc;
 }
 
 /* --- which files --- */
-
-/* %h, %u and %% in n bytes at word. */
-static int replace(const char *word, size_t n, const char *home, const char *name, struct buf *out)
-{
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        char next = word[i] == '%' && i + 1 < n ? word[i + 1] : '\0';
-        if (word[i] != '%')
-            rc = buf_append(out, &word[i], 1);
-        else if (next == 'h')
-            rc = home != NULL ? buf_append_str(out, home) : -ENOENT;
-        else if (next == 'u')
-            rc = buf_append_str(out, name);
-        else
-            rc = next == '%' ? buf_append(out, "%", 1) : -EINVAL;
-        if (word[i] == '%')
-            i++;
-    }
-    return rc;
-}
 
 /* In place: absolute, with backslashes, without dots. */
 static int tidy(char path[FS_PATH_MAX])
@@ -276,7 +244,7 @@ static int expand(const char *word, size_t n, const char *home, const char *name
 {
     struct buf out;
     buf_init(&out, FS_PATH_MAX - 1);
-    int rc = replace(word, n, home, name, &out);
+    int rc = keyfiles_expand(word, n, home, name, &out);
     const char *text = rc == 0 ? buf_str(&out) : NULL;
     if (rc == 0 && text == NULL)
         rc = -ENOMEM;
@@ -290,11 +258,19 @@ static int expand(const char *word, size_t n, const char *home, const char *name
     return rc;
 }
 
-static int try_word(const struct logon_question *q, const char *word, size_t n, const wchar_t *home,
-                    struct authkeys_rights *ret_rights, struct errmsg *err)
+struct search {
+    const struct logon_question *q;
+    const wchar_t *home; /* NULL: there is none */
+};
+
+/* keyfiles_try_fn's; arg: struct search. */
+static int try_word(void *arg, const char *word, size_t n, struct authkeys_rights *ret_rights,
+                    struct errmsg *err)
 {
+    const struct search *search = arg;
+    const struct logon_question *q = search->q;
     char path[FS_PATH_MAX], *home_text = NULL;
-    int rc = home != NULL ? win_utf8(home, &home_text) : 0;
+    int rc = search->home != NULL ? win_utf8(search->home, &home_text) : 0;
     if (rc == 0)
         rc = expand(word, n, home_text, q->account->name, path);
     free(home_text);
@@ -304,32 +280,7 @@ static int try_word(const struct logon_question *q, const char *word, size_t n, 
         return errmsg_set(err, -EACCES,
                           "authorized-keys: %.*s is not the path of a file, or has a %% that means nothing",
                           n < 200 ? (int)n : 200, word);
-    return try_file(q, path, home, ret_rights, err);
-}
-
-/* The files in their order, until one lets the key in. Of what is wrong with several the first that says more than
- * "not here" is told. */
-static int try_words(const struct logon_question *q, const wchar_t *home, struct authkeys_rights *ret_rights,
-                     struct errmsg *err)
-{
-    int code = -ENOENT;
-    const char *at = q->options->authorized_keys;
-    errmsg_set(err, code, "authorized-keys names no file");
-    for (bool first = true;; first = false) {
-        struct errmsg why = {""};
-        at += strspn(at, " \t");
-        size_t n = strcspn(at, " \t");
-        if (n == 0)
-            return code;
-        int rc = try_word(q, at, n, home, ret_rights, &why);
-        if (rc == 0 || first || (code == -ENOENT && rc != -ENOENT)) {
-            *err = why;
-            code = rc;
-        }
-        if (rc == 0)
-            return 0;
-        at += n;
-    }
+    return try_file(q, path, search->home, ret_rights, err);
 }
 
 static int try_administrators(const struct logon_question *q, struct authkeys_rights *ret_rights,
@@ -359,7 +310,8 @@ int logon_keys_find(const struct logon_question *q, struct authkeys_rights *ret_
     int rc = accounts_home(q->account, NULL, &home, err);
     if (rc < 0 && rc != -ENOENT)
         return rc;
-    rc = try_words(q, rc == 0 ? home : NULL, ret_rights, err);
+    struct search search = {.q = q, .home = rc == 0 ? home : NULL};
+    rc = keyfiles_each(q->options->authorized_keys, try_word, &search, ret_rights, err);
     free(home);
     return rc;
 }
