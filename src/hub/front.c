@@ -16,16 +16,6 @@
     20 /* a client may offer that many keys of which it has no signature, before the front's own limit */
 #define ID_MAX (INT64_C(1) << 53)
 
-const struct who *front_who(const struct front *f)
-{
-    return f->known ? &f->who : NULL;
-}
-
-uint16_t front_port(const struct front *f)
-{
-    return f->port;
-}
-
 /* --- to the front --- */
 
 void front_start(struct front *f)
@@ -60,8 +50,9 @@ static void add_hex(cJSON *m, const char *name, const uint8_t *data, size_t n)
     crypto_wipe(text, sizeof text);
 }
 
-int front_opened(struct front *f, uint64_t channel, const struct front_stream *s, int fd)
+static int opened(struct caller *c, uint64_t channel, const struct caller_stream *s, int fd)
 {
+    struct front *f = (struct front *)c;
     cJSON *m = NULL;
 
     if (f->gone) {
@@ -90,19 +81,23 @@ static void send_text(struct front *f, const char *type, uint64_t channel, const
     (void)seqpacket_send(f->channel, m, -1);
 }
 
-void front_refused(struct front *f, uint64_t channel, const char *text)
+static void refused(struct caller *c, uint64_t channel, const char *text)
 {
-    send_text(f, "refused", channel, text);
+    send_text((struct front *)c, "refused", channel, text);
 }
 
-void front_kill(struct front *f, uint64_t channel, const char *text)
+static void kill_channel(struct caller *c, uint64_t channel, const char *text)
 {
-    send_text(f, "kill", channel, text);
+    send_text((struct front *)c, "kill", channel, text);
 }
 
-int front_connection(struct front *f, const uint8_t stream[TICKET_ID_SIZE], uint32_t epoch, int fd)
+static int connection(struct caller *c, uint64_t channel, const uint8_t stream[TICKET_ID_SIZE],
+                      uint32_t epoch, int fd)
 {
+    struct front *f = (struct front *)c;
     cJSON *m = NULL;
+
+    (void)channel; /* the front knows its streams by their ids */
 
     if (f->gone) {
         close(fd);
@@ -113,6 +108,25 @@ int front_connection(struct front *f, const uint8_t stream[TICKET_ID_SIZE], uint
     (void)json_add_int(m, "epoch", epoch);
     return seqpacket_send(f->channel, m, fd);
 }
+
+static const struct who *who(const struct caller *c)
+{
+    const struct front *f = (const struct front *)c;
+
+    return f->known ? &f->who : NULL;
+}
+
+static uint16_t port_of(const struct caller *c)
+{
+    return ((const struct front *)c)->port;
+}
+
+const struct caller_ops front_caller = {.opened = opened,
+                                        .refused = refused,
+                                        .connection = connection,
+                                        .kill = kill_channel,
+                                        .who = who,
+                                        .port = port_of};
 
 /* --- from the front --- */
 
@@ -205,12 +219,13 @@ static const char *take_open(struct front *f, const cJSON *m)
         return "a jump without an id, a host or a port";
     if (execs_has(&f->execs, (uint64_t)id))
         return "an id used twice";
-    if (jumps_of_front(hub->jumps, f) + f->execs.n >= hub->opt.channels_max) {
-        front_refused(f, (uint64_t)id,
-                      "too many channels in one connection (channels-per-connection); open another");
+    if (jumps_of_caller(hub->jumps, &f->caller) + f->execs.n >= hub->opt.channels_max) {
+        refused(&f->caller, (uint64_t)id,
+                "too many channels in one connection (channels-per-connection); open another");
         return NULL;
     }
-    return jumps_open(hub->jumps, f, (uint64_t)id, host, (uint16_t)port) < 0 ? "an id used twice" : NULL;
+    return jumps_open(hub->jumps, &f->caller, (uint64_t)id, host, (uint16_t)port) < 0 ? "an id used twice"
+                                                                                      : NULL;
 }
 
 static const char *take_close(struct front *f, const cJSON *m)
@@ -219,7 +234,7 @@ static const char *take_close(struct front *f, const cJSON *m)
 
     if (id < 0)
         return "a close without an id";
-    jumps_closed(f->owner->hub->jumps, f, (uint64_t)id, json_str_or(m, "reason", 400, "closed"),
+    jumps_closed(f->owner->hub->jumps, &f->caller, (uint64_t)id, json_str_or(m, "reason", 400, "closed"),
                  (uint64_t)json_int_or(m, "sent", 0, ID_MAX, 0),
                  (uint64_t)json_int_or(m, "received", 0, ID_MAX, 0));
     return NULL;
@@ -255,8 +270,8 @@ static const char *dispatch_known(struct front *f, const char *type, const cJSON
     if (strcmp(type, "close") == 0)
         return take_close(f, m);
     if (strcmp(type, "exec") == 0)
-        return jumps_of_front(f->owner->hub->jumps, f) > 0 && id >= 0 &&
-                       jumps_has(f->owner->hub->jumps, f, (uint64_t)id)
+        return jumps_of_caller(f->owner->hub->jumps, &f->caller) > 0 && id >= 0 &&
+                       jumps_has(f->owner->hub->jumps, &f->caller, (uint64_t)id)
                    ? "an id used twice"
                    : execs_start(&f->execs, &f->who, m);
     if (strcmp(type, "more") == 0 && id >= 0)

@@ -118,7 +118,7 @@ void fronts_gone(struct front *f, const char *why)
     f->end_by = clock_now_ms() + END_MS;
     execs_release(&f->execs);
     seqpacket_free(f->channel);
-    jumps_front_gone(hub->jumps, f, "the user's connection ended");
+    jumps_caller_gone(hub->jumps, &f->caller, "the user's connection ended");
     publications_gone(f, why);
     door_slot_release(hub->door, &f->slot);
     if (f->known)
@@ -152,7 +152,7 @@ void fronts_free(struct fronts *f)
         next = p->next;
         /* One with jumps lives on with them, the others end by themselves; nobody here reaps them any more.
          */
-        jumps_front_gone(f->hub->jumps, p, "the hub ended; the session goes on without it");
+        jumps_caller_gone(f->hub->jumps, &p->caller, "the hub ended; the session goes on without it");
         fronts_gone(p, "the hub ended");
         let_go_of_process(p);
         front_free(p);
@@ -225,7 +225,7 @@ void fronts_end_all(struct fronts *f, const char *text)
 void fronts_end_idle(struct fronts *f, const char *text)
 {
     for (struct front *p = f->list; p != NULL; p = p->next) {
-        if (jumps_of_front(f->hub->jumps, p) == 0)
+        if (jumps_of_caller(f->hub->jumps, &p->caller) == 0)
             ask_to_end(p, text);
     }
 }
@@ -240,6 +240,7 @@ int fronts_adopt(struct fronts *o, int fd, const char *source, uint16_t port, st
 
     if (f == NULL)
         goto out;
+    f->caller.ops = &front_caller;
     f->owner = o;
     f->port = port;
     f->started = clock_now_ms();

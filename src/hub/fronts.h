@@ -4,8 +4,6 @@
 #define MULTISSH_HUB_FRONTS_H
 
 #include "hub/door.h"
-#include "hub/link.h"
-#include "hub/who.h"
 #include <stdint.h>
 
 struct hub;
@@ -33,19 +31,5 @@ size_t fronts_count(const struct fronts *f);
 size_t fronts_ending(const struct fronts *f);
 /* After a reload: looks every user's rights up again; a front whose key is gone is ended. */
 void fronts_policy_changed(struct fronts *f);
-
-/* Who is logged in there; NULL before. */
-const struct who *front_who(const struct front *f);
-uint16_t front_port(const struct front *f); /* the source port of the user's connection */
-/* Answers to jumps_open. front_opened takes fd. */
-struct front_stream {
-    uint8_t stream[TICKET_ID_SIZE], key[TICKET_KEY_SIZE];
-    uint32_t window, patience_ms, epoch;
-};
-int front_opened(struct front *f, uint64_t channel, const struct front_stream *s, int fd);
-void front_refused(struct front *f, uint64_t channel, const char *text);
-int front_connection(struct front *f, const uint8_t stream[TICKET_ID_SIZE], uint32_t epoch,
-                     int fd); /* takes fd */
-void front_kill(struct front *f, uint64_t channel, const char *text);
 
 #endif

@@ -4,6 +4,7 @@
 #define MULTISSH_HUB_FRONTS_PRIVATE_H
 
 #include "base/log.h"
+#include "hub/caller.h"
 #include "hub/execs.h"
 #include "hub/fronts.h"
 #include "hub/hub.h"
@@ -14,6 +15,7 @@
 struct publication;
 
 struct front {
+    struct caller caller;  /* first */
     uv_process_t *process; /* NULL: reaped, or it is somebody else's child */
     struct fronts *owner;
     struct front *next;
@@ -52,6 +54,7 @@ size_t fronts_of_user(const struct fronts *f, const char *name);
 
 /* front.c */
 extern const struct seqpacket_calls front_calls;
+extern const struct caller_ops front_caller;
 void front_start(struct front *f);
 void front_end(struct front *f, const char *text);
 

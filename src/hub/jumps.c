@@ -98,7 +98,7 @@ void jumps_refuse(struct jumps *j, struct jump *p, const char *text)
 {
     log_limited(&j->limit, LOG_LEVEL_INFO, "%s's jump to %s refused: %s", p->user, p->machine, text);
     audit(j, "refuse", p, text);
-    front_refused(p->front, p->channel, text);
+    p->caller->ops->refused(p->caller, p->channel, text);
     jump_drop(j, p, text);
 }
 
@@ -125,56 +125,73 @@ uint64_t jumps_dial_id(const struct link *l, uint64_t id)
 
 int jumps_dial(struct jumps *j, struct jump *p, struct link *l)
 {
-    const struct hub *hub = j->hub;
-    struct ticket t = {.expiry_s =
-                           clock_wall_s() + (int64_t)(hub->opt.dial_timeout_ms / 1000) + TICKET_GRACE_S};
     struct link_dial d = {.id = jumps_dial_id(l, p->id),
                           .source_port = p->source_port,
                           .window = p->window,
                           .patience_ms = p->patience_ms};
     int rc = 0;
 
-    memcpy(t.id, p->stream, sizeof t.id);
+    (void)j;
     memcpy(d.stream, p->stream, sizeof d.stream);
-    (void)snprintf(t.machine, sizeof t.machine, "%s", p->machine);
-    (void)snprintf(t.user, sizeof t.user, "%s", p->user);
+    memcpy(d.ticket, p->ticket, sizeof d.ticket);
+    memcpy(d.key, p->key, sizeof d.key);
     (void)snprintf(d.user, sizeof d.user, "%s", p->user);
     (void)snprintf(d.source, sizeof d.source, "%s", p->source);
-    rc = ticket_make(hub_keys_secret(hub->keys), &t, d.ticket, p->key);
-    if (rc == 0) {
-        memcpy(d.key, p->key, sizeof d.key);
-        rc = l->ops->dial(l, &d);
-    }
+    rc = l->ops->dial(l, &d);
     p->link = rc == 0 ? l : NULL;
     crypto_wipe(&d, sizeof d);
     return rc;
 }
 
-static int jump_new(struct jumps *j, struct front *f, uint64_t channel, const char *machine,
-                    struct jump **ret_p)
+/* Its ticket, which is the same however often a link is asked: both edges have one key. */
+static int make_ticket(struct jumps *j, struct jump *p)
 {
-    const struct who *w = front_who(f);
+    struct ticket t = {.expiry_s =
+                           clock_wall_s() + (int64_t)(j->hub->opt.dial_timeout_ms / 1000) + TICKET_GRACE_S};
+    int rc = crypto_random(t.id, sizeof t.id);
+
+    if (rc < 0)
+        return rc;
+    memcpy(p->stream, t.id, sizeof p->stream);
+    (void)snprintf(t.machine, sizeof t.machine, "%s", p->machine);
+    (void)snprintf(t.user, sizeof t.user, "%s", p->user);
+    return ticket_make(hub_keys_secret(j->hub->keys), &t, p->ticket, p->key);
+}
+
+/* given: the ticket that the caller has already; NULL: one is made. */
+static int jump_new(struct jumps *j, struct caller *c, uint64_t channel, const char *machine,
+                    const struct jumps_ticket *given, struct jump **ret_p)
+{
+    const struct who *w = c->ops->who(c);
     struct jump *p = calloc(1, sizeof *p);
     int rc = 0;
 
     if (p == NULL)
         return -ENOMEM;
-    p->front = f;
+    p->caller = c;
     p->channel = channel;
     p->id = ++j->last_id & UINT32_MAX;
     p->started_s = clock_wall_s();
     p->started = clock_now_ms();
     p->deadline = p->started + j->hub->opt.dial_timeout_ms;
-    p->source_port = front_port(f);
+    p->source_port = c->ops->port(c);
     p->window = (uint32_t)j->hub->opt.window;
     p->patience_ms = (uint32_t)j->hub->opt.patience_ms;
     (void)snprintf(p->machine, sizeof p->machine, "%s", machine);
     (void)snprintf(p->user, sizeof p->user, "%s", w->name);
     (void)snprintf(p->source, sizeof p->source, "%s", w->source);
-    rc = crypto_random(p->stream, sizeof p->stream);
+    if (given != NULL) {
+        memcpy(p->stream, given->ticket->id, sizeof p->stream);
+        (void)snprintf(p->ticket, sizeof p->ticket, "%s", given->text);
+        memcpy(p->key, given->key, sizeof p->key);
+        rc = jumps_table_stream(j, p->stream) != NULL ? -EEXIST : 0;
+    } else {
+        rc = make_ticket(j, p);
+    }
     if (rc == 0)
         rc = jumps_table_add(j, p);
     if (rc < 0) {
+        crypto_wipe(p->key, sizeof p->key);
         free(p);
         return rc;
     }
@@ -236,10 +253,10 @@ static struct machine *may_open(struct jumps *j, const struct who *w, const char
     return within_limits(j, w, m, text) ? m : NULL;
 }
 
-static void refuse_unborn(struct jumps *j, struct front *f, uint64_t channel, const char *host,
+static void refuse_unborn(struct jumps *j, struct caller *c, uint64_t channel, const char *host,
                           const char *text)
 {
-    const struct who *w = front_who(f);
+    const struct who *w = c->ops->who(c);
     struct store_event e = {
         .at_s = clock_wall_s(), .kind = "refuse", .user = w->name, .source = w->source, .text = text};
     char shown[80];
@@ -248,24 +265,30 @@ static void refuse_unborn(struct jumps *j, struct front *f, uint64_t channel, co
     e.machine = shown;
     log_limited(&j->limit, LOG_LEVEL_INFO, "%s's jump to %s refused: %s", w->name, shown, text);
     (void)store_event_add(j->hub->store, &e);
-    front_refused(f, channel, text);
+    c->ops->refused(c, channel, text);
 }
 
-int jumps_open(struct jumps *j, struct front *f, uint64_t channel, const char *host, uint16_t port)
+int jumps_open_ticket(struct jumps *j, struct caller *c, uint64_t channel, const char *host, uint16_t port,
+                      const struct jumps_ticket *given)
 {
     char text[REFUSALS_TEXT_MAX];
     struct machine *m = NULL;
     struct jump *p = NULL;
+    int rc = 0;
 
-    if (jumps_table_channel(j, f, channel) != NULL)
+    if (jumps_table_channel(j, c, channel) != NULL)
         return -EEXIST;
-    m = may_open(j, front_who(f), host, port, text);
-    if (m != NULL && jump_new(j, f, channel, m->name, &p) < 0) {
-        (void)snprintf(text, sizeof text, "the hub is out of memory; try again later");
+    m = may_open(j, c->ops->who(c), host, port, text);
+    if (m != NULL)
+        rc = jump_new(j, c, channel, m->name, given, &p);
+    if (rc < 0) {
+        (void)snprintf(text, sizeof text, "%s",
+                       rc == -EEXIST ? "this ticket was used already"
+                                     : "the hub is out of memory; try again later");
         m = NULL;
     }
     if (m == NULL) {
-        refuse_unborn(j, f, channel, host, text);
+        refuse_unborn(j, c, channel, host, text);
     } else if (jumps_dial(j, p, m->link) < 0) {
         (void)snprintf(text, sizeof text,
                        "%s is online, but the hub could not ask its %s for a connection; try again", m->name,
@@ -275,25 +298,32 @@ int jumps_open(struct jumps *j, struct front *f, uint64_t channel, const char *h
     return 0;
 }
 
+int jumps_open(struct jumps *j, struct caller *c, uint64_t channel, const char *host, uint16_t port)
+{
+    return jumps_open_ticket(j, c, channel, host, port, NULL);
+}
+
 void jumps_join(struct jumps *j, struct jump *p, uint32_t epoch, int fd)
 {
-    struct front_stream s = {.window = p->window, .patience_ms = p->patience_ms, .epoch = epoch};
+    struct caller_stream s = {
+        .ticket = p->ticket, .window = p->window, .patience_ms = p->patience_ms, .epoch = epoch};
     char text[64];
     int rc = 0;
 
     memcpy(s.stream, p->stream, sizeof s.stream);
     memcpy(s.key, p->key, sizeof s.key);
-    rc = front_opened(p->front, p->channel, &s, fd);
+    rc = p->caller->ops->opened(p->caller, p->channel, &s, fd);
     crypto_wipe(&s, sizeof s);
     crypto_wipe(p->key, sizeof p->key); /* both edges have it now */
     jumps_table_opened(j, p);
     jumps_watch(j);
     if (rc < 0) {
-        jump_end(j, p, "the front is gone", 0, 0);
+        jump_end(j, p, "the user has gone", 0, 0);
         return;
     }
     for (unsigned i = 0; i < p->n_waiting; i++)
-        (void)front_connection(p->front, p->stream, p->waiting[i].epoch, p->waiting[i].fd);
+        (void)p->caller->ops->connection(p->caller, p->channel, p->stream, p->waiting[i].epoch,
+                                         p->waiting[i].fd);
     p->n_waiting = 0;
     (void)snprintf(text, sizeof text, "opened in %llu ms", (unsigned long long)(clock_now_ms() - p->started));
     log_info("%s's session on %s %s", p->user, p->machine, text);
@@ -302,10 +332,10 @@ void jumps_join(struct jumps *j, struct jump *p, uint32_t epoch, int fd)
 
 /* --- ends --- */
 
-void jumps_closed(struct jumps *j, struct front *f, uint64_t channel, const char *reason, uint64_t sent,
+void jumps_closed(struct jumps *j, struct caller *c, uint64_t channel, const char *reason, uint64_t sent,
                   uint64_t received)
 {
-    struct jump *p = jumps_table_channel(j, f, channel);
+    struct jump *p = jumps_table_channel(j, c, channel);
 
     if (p == NULL)
         return;
@@ -317,16 +347,16 @@ void jumps_closed(struct jumps *j, struct front *f, uint64_t channel, const char
     }
 }
 
-void jumps_front_gone(struct jumps *j, struct front *f, const char *why)
+void jumps_caller_gone(struct jumps *j, struct caller *c, const char *why)
 {
-    for (struct jump *p = j->open, *next = NULL; p != NULL && jumps_of_front(j, f) > 0; p = next) {
+    for (struct jump *p = j->open, *next = NULL; p != NULL && jumps_of_caller(j, c) > 0; p = next) {
         next = p->next;
-        if (p->front == f)
+        if (p->caller == c)
             jump_end(j, p, why, 0, 0);
     }
-    for (struct jump *p = j->dialling, *next = NULL; p != NULL && jumps_of_front(j, f) > 0; p = next) {
+    for (struct jump *p = j->dialling, *next = NULL; p != NULL && jumps_of_caller(j, c) > 0; p = next) {
         next = p->next;
-        if (p->front != f)
+        if (p->caller != c)
             continue;
         audit(j, "refuse", p, why);
         jump_drop(j, p, why);
@@ -346,7 +376,7 @@ static int kill_one(struct jumps *j, struct jump *p, const char *why)
     }
     if (m != NULL && m->link != NULL)
         m->link->ops->hangup(m->link, p->stream, why);
-    front_kill(p->front, p->channel, why);
+    p->caller->ops->kill(p->caller, p->channel, why);
     jump_end(j, p, why, 0, 0);
     return rc;
 }
@@ -368,8 +398,10 @@ unsigned jumps_kill_unless(struct jumps *j,
 
     for (int i = 0; i < 2; i++) {
         for (struct jump *p = i == 0 ? j->dialling : j->open, *next = NULL; p != NULL; p = next) {
+            const struct who *w = p->caller->ops->who(p->caller);
+
             next = p->next;
-            if (front_who(p->front) != NULL && allowed(front_who(p->front), p->machine, arg))
+            if (w != NULL && allowed(w, p->machine, arg))
                 continue;
             (void)kill_one(j, p, why);
             n++;

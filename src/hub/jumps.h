@@ -1,8 +1,9 @@
 /* The switchboard: jumps (a user's channel joined to a machine by a stream), from the request to the end.
- * Knows fronts and links only by their calls; moves descriptors, never a byte of a session. */
+ * Knows callers and links only by their calls; moves descriptors, never a byte of a session. */
 #ifndef MULTISSH_HUB_JUMPS_H
 #define MULTISSH_HUB_JUMPS_H
 
+#include "hub/caller.h"
 #include "hub/link.h"
 #include "hub/who.h"
 #include "stream/preamble.h"
@@ -10,20 +11,27 @@
 #include <stdint.h>
 
 struct hub;
-struct front;
 struct jumps;
 
 int jumps_new(struct hub *hub, struct jumps **ret_j);
 void jumps_free(struct jumps *j);
 
-/* A front whose user is known asks for a jump; the answer goes to the front by front_opened or front_refused,
- * in this turn or a later one. Returns 0, or -EEXIST (the channel is in use: a front that does so is ended).
- */
-int jumps_open(struct jumps *j, struct front *f, uint64_t channel, const char *host, uint16_t port);
-/* The front's channel ended. A channel that is not there is ignored: a kill may have crossed it. */
-void jumps_closed(struct jumps *j, struct front *f, uint64_t channel, const char *reason, uint64_t sent,
+/* A caller whose user is known asks for a jump; the answer is one of the caller's calls, opened or refused, in this turn or
+ * a later one. Returns 0, or -EEXIST (the channel is in use: a front that does so is ended). */
+int jumps_open(struct jumps *j, struct caller *c, uint64_t channel, const char *host, uint16_t port);
+/* The same for one that has its ticket already, checked by the caller: its MAC, that it has not expired, that its user is
+ * the caller's. A stream that is there already is refused. */
+struct jumps_ticket {
+    const struct ticket *ticket;
+    const char *text;
+    const uint8_t *key; /* TICKET_KEY_SIZE bytes */
+};
+int jumps_open_ticket(struct jumps *j, struct caller *c, uint64_t channel, const char *host, uint16_t port,
+                      const struct jumps_ticket *given);
+/* The caller's channel ended. A channel that is not there is ignored: a kill may have crossed it. */
+void jumps_closed(struct jumps *j, struct caller *c, uint64_t channel, const char *reason, uint64_t sent,
                   uint64_t received);
-void jumps_front_gone(struct jumps *j, struct front *f, const char *why);
+void jumps_caller_gone(struct jumps *j, struct caller *c, const char *why);
 /* Answers of links. Return -ENOENT when nobody asked (the caller closes a peer that invents answers). */
 int jumps_dialled(struct jumps *j, struct link *l, uint64_t id);
 int jumps_failed(struct jumps *j, struct link *l, uint64_t id, const char *code, const char *reason);
@@ -51,10 +59,10 @@ int jumps_kill(struct jumps *j, uint64_t id, const char *why);
 unsigned jumps_kill_unless(struct jumps *j,
                            bool (*allowed)(const struct who *w, const char *machine, void *arg), void *arg,
                            const char *why);
-bool jumps_has(const struct jumps *j, const struct front *f, uint64_t channel);
-/* Those that are open or being opened, of all fronts or of one. */
+bool jumps_has(const struct jumps *j, const struct caller *c, uint64_t channel);
+/* Those that are open or being opened, of all callers or of one. */
 size_t jumps_count(const struct jumps *j);
-size_t jumps_of_front(const struct jumps *j, const struct front *f);
+size_t jumps_of_caller(const struct jumps *j, const struct caller *c);
 /* Refuses what is still being opened: the hub is shutting down. */
 void jumps_stop(struct jumps *j);
 

@@ -145,7 +145,7 @@ static bool too_many(struct jump *p)
 /* A further connection of an open stream: the ticket's expiry is past, the policy of the moment counts. */
 static void later(struct jumps *j, struct jump *p, int fd, uint32_t epoch, const char *source)
 {
-    const struct who *w = front_who(p->front);
+    const struct who *w = p->caller->ops->who(p->caller);
 
     if (epoch == 0)
         refuse_connection(j, fd, source, "its ticket was used already");
@@ -156,7 +156,7 @@ static void later(struct jumps *j, struct jump *p, int fd, uint32_t epoch, const
     else if (w == NULL || !who_may_reach(w, p->machine))
         refuse_connection(j, fd, source, "its user may not reach that machine any more");
     else
-        (void)front_connection(p->front, p->stream, epoch, fd);
+        (void)p->caller->ops->connection(p->caller, p->channel, p->stream, epoch, fd);
 }
 
 /* The first connection. The agent makes it while it still asks the machine's SSH server: it waits here for

@@ -4,7 +4,7 @@
 #define MULTISSH_HUB_JUMPS_PRIVATE_H
 
 #include "base/log.h"
-#include "hub/fronts.h"
+#include "hub/caller.h"
 #include "hub/hashmap.h"
 #include "hub/hub.h"
 #include "hub/jumps.h"
@@ -12,8 +12,8 @@
 #include <uv.h>
 
 /* Connections kept for a jump that still waits for the machine's SSH server. More than one, because whoever
- * saw the ticket on the wire may connect with it too: which one is the machine's only its proof shows, to the
- * front. */
+ * saw the ticket on the wire may connect with it too: which one is the machine's only its proof shows, to
+ * edge a. */
 #define JUMP_WAITING_MAX 3
 
 struct jump_waiting {
@@ -23,16 +23,17 @@ struct jump_waiting {
 
 struct jump {
     struct jump *next, **at; /* in one of the two lists */
-    struct front *front;
+    struct caller *caller;
     struct link *link; /* while dialling */
     uint64_t channel, id, started, deadline, connections_second;
     int64_t started_s;
     unsigned connections;
     struct jump_waiting waiting[JUMP_WAITING_MAX]; /* in the order in which they came */
     unsigned n_waiting;
-    bool open, dialled, redialled, counted_user, counted_machine, counted_front;
+    bool open, dialled, redialled, counted_user, counted_machine, counted_caller;
     uint16_t source_port;
     uint32_t window, patience_ms; /* as both edges are told, whatever is read again between */
+    char ticket[TICKET_TEXT_MAX];
     uint8_t stream[TICKET_ID_SIZE];
     uint8_t key[TICKET_KEY_SIZE]; /* while dialling */
     char machine[NAMES_MACHINE_MAX + 1], user[NAMES_USER_MAX + 1], source[64];
@@ -44,7 +45,7 @@ struct jumps {
     size_t n;
     uint64_t last_id;
     struct hashmap by_id, by_stream, by_channel;
-    struct tally *tally; /* per user, machine and front */
+    struct tally *tally; /* per user, machine and caller */
     uv_timer_t timer;    /* while something is dialling */
     struct log_limit limit;
 };
@@ -55,7 +56,7 @@ void jumps_table_remove(struct jumps *j, struct jump *p);
 void jumps_table_opened(struct jumps *j, struct jump *p); /* to the list of the open ones */
 struct jump *jumps_table_id(const struct jumps *j, uint64_t id);
 struct jump *jumps_table_stream(const struct jumps *j, const uint8_t stream[TICKET_ID_SIZE]);
-struct jump *jumps_table_channel(const struct jumps *j, const struct front *f, uint64_t channel);
+struct jump *jumps_table_channel(const struct jumps *j, const struct caller *c, uint64_t channel);
 unsigned jumps_table_of_user(const struct jumps *j, const char *user);
 unsigned jumps_table_of_machine(const struct jumps *j, const char *machine);
 
@@ -65,7 +66,7 @@ int jumps_dial(struct jumps *j, struct jump *p, struct link *l);
 /* The other half is there. Takes fd, and what is waiting, in every case. */
 void jumps_join(struct jumps *j, struct jump *p, uint32_t epoch, int fd);
 void jumps_close_waiting(struct jump *p);
-/* Tells the front and the log, and ends the jump. */
+/* Tells the caller and the log, and ends the jump. */
 void jumps_refuse(struct jumps *j, struct jump *p, const char *text);
 /* The number under which a link is asked; it says of itself that it was made for this link, so that an
  * invented answer is known without remembering every question. */

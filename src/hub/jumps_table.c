@@ -1,4 +1,4 @@
-/* Owns the indexes over the jumps and their counts per user, machine and front. Decides nothing. */
+/* Owns the indexes over the jumps and their counts per user, machine and caller. Decides nothing. */
 #include "hub/jumps_private.h"
 #include <errno.h>
 #include <stdio.h>
@@ -19,9 +19,9 @@ static uint64_t hash_stream(const uint8_t *stream)
     return h;
 }
 
-static uint64_t hash_channel(const struct front *f, uint64_t channel)
+static uint64_t hash_channel(const struct caller *c, uint64_t channel)
 {
-    return hashmap_hash_ptr(f) ^ hash_id(channel);
+    return hashmap_hash_ptr(c) ^ hash_id(channel);
 }
 
 static bool same_id(const void *value, const void *arg)
@@ -38,7 +38,7 @@ static bool same_channel(const void *value, const void *arg)
 {
     const struct jump *a = value, *b = arg;
 
-    return a->front == b->front && a->channel == b->channel;
+    return a->caller == b->caller && a->channel == b->channel;
 }
 
 struct jump *jumps_table_id(const struct jumps *j, uint64_t id)
@@ -51,11 +51,11 @@ struct jump *jumps_table_stream(const struct jumps *j, const uint8_t stream[TICK
     return hashmap_find(&j->by_stream, hash_stream(stream), same_stream, stream);
 }
 
-struct jump *jumps_table_channel(const struct jumps *j, const struct front *f, uint64_t channel)
+struct jump *jumps_table_channel(const struct jumps *j, const struct caller *c, uint64_t channel)
 {
-    struct jump like = {.front = (struct front *)f, .channel = channel};
+    struct jump like = {.caller = (struct caller *)c, .channel = channel};
 
-    return hashmap_find(&j->by_channel, hash_channel(f, channel), same_channel, &like);
+    return hashmap_find(&j->by_channel, hash_channel(c, channel), same_channel, &like);
 }
 
 /* --- counts --- */
@@ -77,9 +77,9 @@ static const char *key_of_machine(char out[KEY_MAX], const char *machine)
     return out;
 }
 
-static const char *key_of_front(char out[KEY_MAX], const struct front *f)
+static const char *key_of_caller(char out[KEY_MAX], const struct caller *c)
 {
-    (void)snprintf(out, KEY_MAX, "f:%p", (const void *)f);
+    (void)snprintf(out, KEY_MAX, "c:%p", (const void *)c);
     return out;
 }
 
@@ -97,11 +97,11 @@ unsigned jumps_table_of_machine(const struct jumps *j, const char *machine)
     return tally_count(j->tally, key_of_machine(key, machine));
 }
 
-size_t jumps_of_front(const struct jumps *j, const struct front *f)
+size_t jumps_of_caller(const struct jumps *j, const struct caller *c)
 {
     char key[KEY_MAX];
 
-    return tally_count(j->tally, key_of_front(key, f));
+    return tally_count(j->tally, key_of_caller(key, c));
 }
 
 static void show_sessions(struct jumps *j, const char *machine)
@@ -118,9 +118,9 @@ static int count_in(struct jumps *j, struct jump *p)
 
     p->counted_user = tally_enter(j->tally, key_of_user(key, p->user)) == 0;
     p->counted_machine = tally_enter(j->tally, key_of_machine(key, p->machine)) == 0;
-    p->counted_front = tally_enter(j->tally, key_of_front(key, p->front)) == 0;
+    p->counted_caller = tally_enter(j->tally, key_of_caller(key, p->caller)) == 0;
     show_sessions(j, p->machine);
-    return p->counted_user && p->counted_machine && p->counted_front ? 0 : -ENOMEM;
+    return p->counted_user && p->counted_machine && p->counted_caller ? 0 : -ENOMEM;
 }
 
 static void count_out(struct jumps *j, struct jump *p)
@@ -131,8 +131,8 @@ static void count_out(struct jumps *j, struct jump *p)
         tally_leave(j->tally, key_of_user(key, p->user));
     if (p->counted_machine)
         tally_leave(j->tally, key_of_machine(key, p->machine));
-    if (p->counted_front)
-        tally_leave(j->tally, key_of_front(key, p->front));
+    if (p->counted_caller)
+        tally_leave(j->tally, key_of_caller(key, p->caller));
     show_sessions(j, p->machine);
 }
 
@@ -158,7 +158,7 @@ static void index_remove(struct jumps *j, struct jump *p)
 {
     hashmap_remove(&j->by_id, hash_id(p->id), p);
     hashmap_remove(&j->by_stream, hash_stream(p->stream), p);
-    hashmap_remove(&j->by_channel, hash_channel(p->front, p->channel), p);
+    hashmap_remove(&j->by_channel, hash_channel(p->caller, p->channel), p);
     count_out(j, p);
 }
 
@@ -169,7 +169,7 @@ int jumps_table_add(struct jumps *j, struct jump *p)
     if (rc == 0)
         rc = hashmap_add(&j->by_stream, hash_stream(p->stream), p);
     if (rc == 0)
-        rc = hashmap_add(&j->by_channel, hash_channel(p->front, p->channel), p);
+        rc = hashmap_add(&j->by_channel, hash_channel(p->caller, p->channel), p);
     if (rc == 0)
         rc = count_in(j, p);
     if (rc < 0) {
@@ -242,7 +242,7 @@ int jumps_each(struct jumps *j, jumps_fn *fn, void *arg)
     return rc != 0 ? rc : each(j->open, fn, arg);
 }
 
-bool jumps_has(const struct jumps *j, const struct front *f, uint64_t channel)
+bool jumps_has(const struct jumps *j, const struct caller *c, uint64_t channel)
 {
-    return jumps_table_channel(j, f, channel) != NULL;
+    return jumps_table_channel(j, c, channel) != NULL;
 }
