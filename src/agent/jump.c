@@ -32,6 +32,7 @@ void jump_unref(struct jump *j)
     stream_free(j->stream);
     free(j->target.stage);
     crypto_wipe(j->ticket, sizeof j->ticket);
+    crypto_wipe(j->key, sizeof j->key);
     free(j);
 }
 
@@ -55,6 +56,7 @@ int jump_new(struct agent *a, struct jump **list, const struct jump_request *req
     j->generation = uplink_generation(a->uplink);
     snprintf(j->stream_id, sizeof j->stream_id, "%s", request->stream_id);
     snprintf(j->ticket, sizeof j->ticket, "%s", request->ticket);
+    memcpy(j->key, request->key, sizeof j->key);
     snprintf(j->user, sizeof j->user, "%s", request->user);
     snprintf(j->source, sizeof j->source, "%s", request->source);
     j->source_port = request->source_port;

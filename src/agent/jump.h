@@ -74,6 +74,7 @@ struct jump {
     bool answered, hub_reached, over;
     char stream_id[2 * TICKET_ID_SIZE + 1];
     char ticket[TICKET_TEXT_MAX];
+    uint8_t key[TICKET_KEY_SIZE];
     char user[NAMES_USER_MAX + 1], source[64];
     uint16_t source_port; /* 0: not known */
     bool elsewhere;       /* streams go to `to` and not where the control connection went */

@@ -15,7 +15,9 @@ static int attach(struct jump_conn *c, char *text, size_t size, uint64_t now)
     struct jump *j = c->jump;
     struct preamble p = {.edge = 'b', .epoch = c->epoch};
     memcpy(p.ticket, j->ticket, sizeof p.ticket);
-    int n = preamble_format(&p, text, size);
+    int n = preamble_sign(&p, j->key);
+    if (n == 0)
+        n = preamble_format(&p, text, size);
     int r = n < 0 ? n : stream_attach(j->stream, c->epoch, now);
     crypto_wipe(&p, sizeof p);
     if (r < 0)

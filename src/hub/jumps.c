@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "hub/describe.h"
+#include "hub/farewells.h"
 #include "hub/hub_keys.h"
 #include "hub/jumps_private.h"
 #include "hub/refusals.h"
@@ -26,8 +27,12 @@ int jumps_new(struct hub *hub, struct jumps **ret_j)
     hashmap_init(&j->by_id);
     hashmap_init(&j->by_stream);
     hashmap_init(&j->by_channel);
+    j->began = clock_now_ms();
     rc = tally_new(&j->tally);
+    if (rc == 0)
+        rc = farewells_new(hub->loop, &j->farewells);
     if (rc < 0) {
+        tally_free(j->tally);
         free(j);
         return rc;
     }
@@ -83,6 +88,7 @@ void jumps_free(struct jumps *j)
     hashmap_release(&j->by_stream);
     hashmap_release(&j->by_channel);
     tally_free(j->tally);
+    farewells_free(j->farewells);
     uv_close((uv_handle_t *)&j->timer, closed_cb);
 }
 

@@ -2,6 +2,7 @@
  * given. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "hub/farewells.h"
 #include "hub/hub_keys.h"
 #include "hub/jumps_private.h"
 #include "hub/refusals.h"
@@ -12,6 +13,7 @@
 
 #define CHECK_MS 250
 #define CONNECTIONS_PER_S 5 /* later connections of one stream */
+#define YOUNG_MS 30000      /* after its start the hub does not know all yet that goes on */
 
 static void check_cb(uv_timer_t *h)
 {
@@ -101,7 +103,7 @@ static bool ask_again(struct jumps *j, struct jump *p, const struct link *gone)
     if (m == NULL || m->link == NULL || m->link == gone || p->redialled)
         return false;
     p->redialled = true;
-    p->dialled = false;
+    p->dialled = p->epoch_seen = false; /* it begins anew, with epoch 0 */
     jumps_close_waiting(p);
     return jumps_dial(j, p, m->link) == 0;
 }
@@ -126,10 +128,34 @@ void jumps_link_gone(struct jumps *j, struct link *l)
 
 /* --- connections --- */
 
-static void refuse_connection(struct jumps *j, int fd, const char *source, const char *why)
+/* A stream connection whose preamble's mac held. */
+struct comer {
+    int fd;
+    const char *source;
+    const struct preamble *p;
+    uint8_t key[TICKET_KEY_SIZE];
+};
+
+static void refuse_stranger(struct jumps *j, int fd, const char *source, const char *why)
 {
     log_limited(&j->limit, LOG_LEVEL_INFO, "stream connection from %s closed: %s", source, why);
     close(fd);
+}
+
+/* final: the stream is over, and its edge need not dial again. */
+static void refuse_connection(struct jumps *j, const struct comer *c, bool final, const char *why)
+{
+    char line[PREAMBLE_MAX + 1], text[PREAMBLE_TEXT_MAX + 1];
+    int n = 0;
+
+    (void)snprintf(text, sizeof text, "the hub does not take this connection: %s", why);
+    n = preamble_refuse_format(c->p, c->key, final, text, line, sizeof line);
+    if (n < 0) {
+        refuse_stranger(j, c->fd, c->source, why);
+        return;
+    }
+    log_limited(&j->limit, LOG_LEVEL_INFO, "stream connection from %s refused: %s", c->source, why);
+    farewells_add(j->farewells, c->fd, line, (size_t)n);
 }
 
 static bool too_many(struct jump *p)
@@ -142,65 +168,83 @@ static bool too_many(struct jump *p)
     return ++p->connections > CONNECTIONS_PER_S;
 }
 
+/* Each epoch once, and none that is not above all before: so a line that somebody saw and sends again has no
+ * effect. */
+static bool epoch_taken(struct jump *p, uint32_t epoch)
+{
+    if (p->epoch_seen && epoch <= p->epoch)
+        return false;
+    p->epoch_seen = true;
+    p->epoch = epoch;
+    return true;
+}
+
 /* A further connection of an open stream: the ticket's expiry is past, the policy of the moment counts. */
-static void later(struct jumps *j, struct jump *p, int fd, uint32_t epoch, const char *source)
+static void later(struct jumps *j, struct jump *p, const struct comer *c)
 {
     const struct who *w = p->caller->ops->who(p->caller);
 
-    if (epoch == 0)
-        refuse_connection(j, fd, source, "its ticket was used already");
-    else if (too_many(p))
-        refuse_connection(j, fd, source, "too many connections of one stream");
-    else if (store_kill_has(j->hub->store, p->stream))
-        refuse_connection(j, fd, source, "its stream was killed");
+    if (store_kill_has(j->hub->store, p->stream))
+        refuse_connection(j, c, true, "its stream was killed");
     else if (w == NULL || !who_may_reach(w, p->machine))
-        refuse_connection(j, fd, source, "its user may not reach that machine any more");
+        refuse_connection(j, c, true, "its user may not reach that machine any more");
+    else if (too_many(p))
+        refuse_connection(j, c, false, "too many connections of one stream");
     else
-        (void)p->caller->ops->connection(p->caller, p->channel, p->stream, epoch, fd);
+        (void)p->caller->ops->connection(p->caller, p->channel, p->stream, c->p->epoch, c->fd);
 }
 
 /* The first connection. The agent makes it while it still asks the machine's SSH server: it waits here for
  * that answer. */
-static void first(struct jumps *j, struct jump *p, int fd, uint32_t epoch, const char *source)
+static void first(struct jumps *j, struct jump *p, const struct comer *c)
 {
-    if (p->dialled) {
-        jumps_join(j, p, epoch, fd);
-        return;
-    }
-    for (unsigned i = 0; i < p->n_waiting; i++) {
-        if (p->waiting[i].epoch == epoch) {
-            refuse_connection(j, fd, source, "its ticket was used already");
-            return;
-        }
-    }
-    if (p->n_waiting == JUMP_WAITING_MAX) {
-        refuse_connection(j, fd, source, "too many connections of one stream");
-        return;
-    }
-    p->waiting[p->n_waiting++] = (struct jump_waiting){fd, epoch};
+    if (p->dialled)
+        jumps_join(j, p, c->p->epoch, c->fd);
+    else if (p->n_waiting == JUMP_WAITING_MAX)
+        refuse_connection(j, c, false, "too many connections of one stream");
+    else
+        p->waiting[p->n_waiting++] = (struct jump_waiting){c->fd, c->p->epoch};
 }
 
-void jumps_connection(struct jumps *j, int fd, const struct preamble *c, const char *source)
+/* A connection of a stream that is not known, with a good ticket: shortly after the hub's start it may become
+ * known yet. */
+static void unknown(struct jumps *j, const struct ticket *t, const struct comer *c)
 {
-    uint8_t key[TICKET_KEY_SIZE];
+    bool young = clock_now_ms() - j->began < YOUNG_MS;
+
+    if (store_kill_has(j->hub->store, t->id))
+        refuse_connection(j, c, true, "its stream was killed");
+    else if (j->hub->stopping)
+        refuse_connection(j, c, false, "the hub is shutting down");
+    else
+        refuse_connection(j, c, !young, "its stream has ended, or is not of this hub");
+}
+
+void jumps_connection(struct jumps *j, int fd, const struct preamble *preamble, const char *source)
+{
+    struct comer c = {.fd = fd, .source = source, .p = preamble};
     struct ticket t;
     struct jump *p = NULL;
-    int rc = ticket_open(hub_keys_secret(j->hub->keys), c->ticket, &t, key);
+    int rc = ticket_open(hub_keys_secret(j->hub->keys), preamble->ticket, &t, c.key);
 
-    crypto_wipe(key, sizeof key);
     if (rc < 0) {
-        refuse_connection(j, fd, source, rc == -EPERM ? "a forged ticket" : "a malformed ticket");
+        refuse_stranger(j, fd, source, rc == -EPERM ? "a forged ticket" : "a malformed ticket");
         return;
     }
     p = jumps_table_stream(j, t.id);
-    if ((p == NULL || !p->open) && t.expiry_s < clock_wall_s())
-        refuse_connection(j, fd, source, "its ticket has expired");
+    if (!preamble_verify(preamble, c.key))
+        refuse_stranger(j, fd, source, "a ticket without its key");
     else if (p == NULL)
-        refuse_connection(j, fd, source, "its ticket is for a stream that has ended, or is not of this hub");
-    else if (c->edge != 'b')
-        refuse_connection(j, fd, source, "the user's side of this stream is a front");
+        unknown(j, &t, &c);
+    else if (!p->open && t.expiry_s < clock_wall_s())
+        refuse_connection(j, &c, true, "its ticket has expired");
+    else if (preamble->edge != 'b')
+        refuse_connection(j, &c, true, "the user's side of this stream is a front");
+    else if (!epoch_taken(p, preamble->epoch))
+        refuse_connection(j, &c, false, "its ticket was used already by this or a later connection");
     else if (p->open)
-        later(j, p, fd, c->epoch, source);
+        later(j, p, &c);
     else
-        first(j, p, fd, c->epoch, source);
+        first(j, p, &c);
+    crypto_wipe(c.key, sizeof c.key);
 }

@@ -11,9 +11,8 @@
 #include "hub/tally.h"
 #include <uv.h>
 
-/* Connections kept for a jump that still waits for the machine's SSH server. More than one, because whoever
- * saw the ticket on the wire may connect with it too: which one is the machine's only its proof shows, to
- * edge a. */
+/* Connections kept for a jump that still waits for the machine's SSH server. More than one, because a slow
+ * way must not be cut for a fresh one: which one is live the proofs show, to edge a. */
 #define JUMP_WAITING_MAX 3
 
 struct jump_waiting {
@@ -30,7 +29,8 @@ struct jump {
     unsigned connections;
     struct jump_waiting waiting[JUMP_WAITING_MAX]; /* in the order in which they came */
     unsigned n_waiting;
-    bool open, dialled, redialled, counted_user, counted_machine, counted_caller;
+    bool open, dialled, redialled, counted_user, counted_machine, counted_caller, epoch_seen;
+    uint32_t epoch; /* the highest one of the machine's side, once epoch_seen */
     uint16_t source_port;
     uint32_t window, patience_ms; /* as both edges are told, whatever is read again between */
     char ticket[TICKET_TEXT_MAX];
@@ -47,6 +47,8 @@ struct jumps {
     struct hashmap by_id, by_stream, by_channel;
     struct tally *tally; /* per user, machine and caller */
     uv_timer_t timer;    /* while something is dialling */
+    struct farewells *farewells;
+    uint64_t began;
     struct log_limit limit;
 };
 

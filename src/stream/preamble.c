@@ -13,6 +13,9 @@
 static const char magic[] = "MULTISSH/1 ";
 #define MAGIC_N (sizeof magic - 1)
 
+/* The terminating NUL is part of the label: it separates it from what follows. */
+static const char label[] = "multissh preamble v1";
+
 /* A ticket is two base64url words with a dot between them; whether it is a true one is ticket_open's
  * business. */
 static bool preamble_ticket_ok(const char *text, size_t n)
@@ -28,14 +31,48 @@ static bool preamble_ticket_ok(const char *text, size_t n)
     return true;
 }
 
+static bool preamble_ok(const struct preamble *p)
+{
+    return (p->edge == 'a' || p->edge == 'b') &&
+           preamble_ticket_ok(p->ticket, strnlen(p->ticket, sizeof p->ticket));
+}
+
+/* Neither the edge nor the epoch varies in length, and the ticket is the rest: the encoding is unambiguous. */
+static int preamble_mac(const struct preamble *p, const uint8_t key[TICKET_KEY_SIZE],
+                        uint8_t out[PREAMBLE_MAC_SIZE])
+{
+    const uint8_t head[] = {(uint8_t)p->edge, (uint8_t)(p->epoch >> 24), (uint8_t)(p->epoch >> 16),
+                            (uint8_t)(p->epoch >> 8), (uint8_t)p->epoch};
+    const struct crypto_piece pieces[] = {
+        {label, sizeof label}, {head, sizeof head}, {p->ticket, strlen(p->ticket)}};
+
+    return crypto_hmac(key, TICKET_KEY_SIZE, pieces, sizeof pieces / sizeof *pieces, out);
+}
+
+int preamble_sign(struct preamble *p, const uint8_t key[TICKET_KEY_SIZE])
+{
+    return preamble_ok(p) ? preamble_mac(p, key, p->mac) : -EINVAL;
+}
+
+bool preamble_verify(const struct preamble *p, const uint8_t key[TICKET_KEY_SIZE])
+{
+    uint8_t expected[PREAMBLE_MAC_SIZE];
+    bool holds = preamble_ok(p) && preamble_mac(p, key, expected) == 0 &&
+                 crypto_equal(expected, p->mac, sizeof expected);
+
+    crypto_wipe(expected, sizeof expected);
+    return holds;
+}
+
 int preamble_format(const struct preamble *p, char *out, size_t size)
 {
+    char mac[PREAMBLE_MAC_SIZE * 4 / 3 + 3];
     int n;
 
-    if ((p->edge != 'a' && p->edge != 'b') ||
-        !preamble_ticket_ok(p->ticket, strnlen(p->ticket, sizeof p->ticket)))
+    if (!preamble_ok(p) || crypto_b64url_encode(p->mac, sizeof p->mac, mac, sizeof mac) < 0)
         return -EINVAL;
-    n = snprintf(out, size, "%sticket=%s edge=%c epoch=%" PRIu32 "\n", magic, p->ticket, p->edge, p->epoch);
+    n = snprintf(out, size, "%sticket=%s edge=%c epoch=%" PRIu32 " mac=%s\n", magic, p->ticket, p->edge,
+                 p->epoch, mac);
     if (n < 0 || (size_t)n >= size || n > PREAMBLE_MAX)
         return -ENOBUFS;
     return n;
@@ -60,7 +97,7 @@ static bool preamble_epoch(const char *text, size_t n, uint32_t *ret)
 }
 
 struct preamble_seen {
-    bool ticket, edge, epoch;
+    bool ticket, edge, epoch, mac;
 };
 
 static bool preamble_word(const char *word, size_t n, struct preamble *p, struct preamble_seen *seen)
@@ -88,6 +125,10 @@ static bool preamble_word(const char *word, size_t n, struct preamble *p, struct
         if (seen->epoch || !preamble_epoch(value, value_n, &p->epoch))
             return false;
         seen->epoch = true;
+    } else if (key_n == 3 && memcmp(word, "mac", 3) == 0) {
+        if (seen->mac || crypto_b64url_decode(value, value_n, p->mac, sizeof p->mac) != sizeof p->mac)
+            return false;
+        seen->mac = true;
     }
     return true;
 }
@@ -96,7 +137,7 @@ int preamble_parse(const char *data, size_t n, struct preamble *ret_p)
 {
     size_t look = n < PREAMBLE_MAX ? n : PREAMBLE_MAX, end;
     struct preamble p;
-    struct preamble_seen seen = {false, false, false};
+    struct preamble_seen seen = {false, false, false, false};
 
     if (look == 0)
         return -EAGAIN;
@@ -116,7 +157,7 @@ int preamble_parse(const char *data, size_t n, struct preamble *ret_p)
             return -EPROTO;
         at += word_n + 1;
     }
-    if (!seen.ticket || !seen.edge || !seen.epoch)
+    if (!seen.ticket || !seen.edge || !seen.epoch || !seen.mac)
         return -EPROTO;
     *ret_p = p;
     return (int)(end + 1);

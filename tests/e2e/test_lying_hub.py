@@ -94,7 +94,7 @@ class EdgeA(EdgeB):
 
     def __init__(self, sock, preamble):
         self.sock, self.window, self.sent, self.nonce = sock, 1 << 20, 0, os.urandom(32)
-        match = re.fullmatch(rb"MULTISSH/1 ticket=(\S+) edge=b epoch=(\d+)\n", preamble)
+        match = re.fullmatch(rb"MULTISSH/1 ticket=(\S+) edge=b epoch=(\d+) mac=[\w-]{43}\n", preamble)
         assert match, preamble
         self.ticket, self.epoch = match.group(1).decode(), int(match.group(2))
 

@@ -28,6 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         require(preamble_parse((const char *)data, (size_t)i, &again) == -EAGAIN);
     written = preamble_format(&p, line, sizeof line);
     require(written > 0 && preamble_parse(line, (size_t)written, &again) == written);
-    require(strcmp(p.ticket, again.ticket) == 0 && p.edge == again.edge && p.epoch == again.epoch);
+    require(strcmp(p.ticket, again.ticket) == 0 && p.edge == again.edge && p.epoch == again.epoch &&
+            memcmp(p.mac, again.mac, sizeof p.mac) == 0);
     return 0;
 }

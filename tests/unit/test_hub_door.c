@@ -16,6 +16,8 @@ static enum door_kind look(const char *text, size_t *ret_n)
     return door_classify((const uint8_t *)text, strlen(text), ret_n, &p);
 }
 
+#define MAC "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" /* 32 bytes */
+
 static void test_users(void **state)
 {
     size_t n = 0;
@@ -49,7 +51,7 @@ static void test_strangers(void **state)
 
 static void test_streams(void **state)
 {
-    static const char head[] = "MULTISSH/1 ticket=abc.def edge=b epoch=7\n";
+    static const char head[] = "MULTISSH/1 ticket=abc.def edge=b epoch=7 mac=" MAC "\n";
     struct preamble p;
     size_t n = 0;
 
@@ -58,7 +60,7 @@ static void test_streams(void **state)
         assert_int_equal(door_classify((const uint8_t *)head, k, &n, &p), DOOR_MORE);
         assert_int_equal(n, k + 1);
     }
-    assert_int_equal(door_classify((const uint8_t *)"MULTISSH/1 ticket=abc.def edge=b epoch=7\nframes",
+    assert_int_equal(door_classify((const uint8_t *)"MULTISSH/1 ticket=abc.def edge=b epoch=7 mac=" MAC "\nframes",
                                    sizeof head + 5, &n, &p),
                      DOOR_STREAM);
     assert_int_equal(n, sizeof head - 1);
@@ -133,7 +135,7 @@ static void test_a_forged_ticket_is_closed(void **state)
     struct running *r = *state;
     int fd = running_connect(r);
 
-    put(fd, "MULTISSH/1 ticket=AQAA.AAAA edge=b epoch=0\n");
+    put(fd, "MULTISSH/1 ticket=AQAA.AAAA edge=b epoch=0 mac=" MAC "\n");
     RUNNING_UNTIL(r, 2000, running_closed(fd));
     close(fd);
 }

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import select
 import socket
 import ssl
@@ -182,8 +183,34 @@ def make_ticket(secret, machine, user, expiry, stream=None):
     return f"{b64url(payload)}.{b64url(mac)}", key
 
 
-def preamble(ticket, edge="b", epoch=0):
-    return f"MULTISSH/1 ticket={ticket} edge={edge} epoch={epoch}\n".encode()
+def preamble(ticket, key, edge="b", epoch=0):
+    """The line that begins a stream connection, signed with the stream's key."""
+    mac = hmac.digest(key, b"multissh preamble v1\0" + edge.encode() + struct.pack(">I", epoch) + ticket.encode(), "sha256")
+    return f"MULTISSH/1 ticket={ticket} edge={edge} epoch={epoch} mac={b64url(mac)}\n".encode()
+
+
+def refusal(sock, key, edge="b", epoch=0, seconds=10):
+    """The hub's word on a connection that it does not take: (final, text); None when it closed without one. Nothing may follow it."""
+    sock.settimeout(seconds)
+    data = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := sock.recv(65536):
+            data += piece
+    if not data:
+        return None
+    match = re.fullmatch(rb"MULTISSH/1 refused final=(yes|no) mac=([\w-]{43}) text=([^\n]{1,200})\n", data)
+    assert match, data
+    final, mac, text = match.groups()
+    covered = b"multissh refused v1\0" + edge.encode() + struct.pack(">I", epoch) + final[:1] + text
+    assert b64url(hmac.digest(key, covered, "sha256")).encode() == mac, data
+    return final == b"yes", text.decode()
+
+
+def refused(hub, ticket, key, edge="b", epoch=0):
+    """How the hub refuses such a connection."""
+    with connect(hub) as sock:
+        sock.sendall(preamble(ticket, key, edge, epoch))
+        return refusal(sock, key, edge, epoch)
 
 
 def exact(sock, count):
@@ -204,7 +231,7 @@ class Stream:
     def __init__(self, hub, ticket, key, epoch=0, window=1 << 20):
         self.sock = connect(hub)
         self.key, self.epoch, self.window = key, epoch, window
-        self.sock.sendall(preamble(ticket, "b", epoch))
+        self.sock.sendall(preamble(ticket, key, "b", epoch))
         self.nonce, self.sent = os.urandom(32), 0
 
     def frame(self, kind, payload=b""):
