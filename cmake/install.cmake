@@ -23,7 +23,7 @@ install(CODE "
   endforeach()
 ")
 list(TRANSFORM units PREPEND ${CMAKE_BINARY_DIR}/packaging/)
-install(FILES ${units} ${CMAKE_SOURCE_DIR}/packaging/multissh-sshd.socket ${CMAKE_SOURCE_DIR}/packaging/multissh-sshd-key.socket
+install(FILES ${units} ${CMAKE_SOURCE_DIR}/packaging/multissh-hub.socket ${CMAKE_SOURCE_DIR}/packaging/multissh-sshd.socket ${CMAKE_SOURCE_DIR}/packaging/multissh-sshd-key.socket
         DESTINATION lib/systemd/system)
 install(FILES ${CMAKE_SOURCE_DIR}/packaging/multissh.sysusers DESTINATION lib/sysusers.d RENAME multissh.conf)
 

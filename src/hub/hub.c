@@ -206,6 +206,8 @@ static int start_parts(struct hub *hub, struct errmsg *err)
         rc = admin_new(hub, &hub->admin, err);
     if (rc == 0)
         rc = listener_new(hub, &hub->listener, err);
+    if (rc == 0)
+        listener_begin(hub->listener);
     return rc;
 }
 
@@ -253,6 +255,7 @@ int hub_start(struct hub *hub, struct errmsg *err)
              MULTISSH_VERSION, hub->state_dir, hub->public_host, (unsigned)hub->public_port, hub->domain,
              policy_count(hub->policy), registry_count(hub->registry, false));
     next_steps(hub);
+    activation_notify("READY=1");
     return 0;
 }
 
@@ -279,6 +282,7 @@ void hub_stop(struct hub *hub, bool with_fronts)
         return;
     }
     hub->stopping = true;
+    activation_notify("STOPPING=1");
     hub->stop_by = clock_now_ms() + STOP_MS;
     listener_free(hub->listener);
     hub->listener = NULL;
@@ -312,6 +316,8 @@ void hub_release(struct hub *hub)
     store_close(hub->store);
     policy_free(hub->policy);
     hub_keys_free(hub->keys);
+    for (size_t i = 0; i < hub->n_passed; i++)
+        close(hub->passed[i]);
     /* Last: a `stop` that waits for the hub's end sees it here. */
     admin_free(hub->admin);
     if (hub->lock >= 0)

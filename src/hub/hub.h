@@ -4,6 +4,7 @@
 #define MULTISSH_HUB_HUB_H
 
 #include "base/buf.h"
+#include "hub/activation.h"
 #include "hub/hub_options.h"
 #include "hub/policy.h"
 #include "hub/registry.h"
@@ -45,6 +46,8 @@ struct hub {
     uv_timer_t flush, upkeep, last;
     uv_signal_t on_term, on_int;
     uint64_t stop_by;
+    int passed[ACTIVATION_MAX]; /* listening sockets from systemd, until the listener has them */
+    size_t n_passed;
     int lock; /* the descriptor that holds the state folder */
     bool handles, stopping;
 };

@@ -31,6 +31,10 @@ struct hub_options {
     uint64_t dial_timeout_ms;              /* dial-timeout, 15s */
     uint64_t window;                       /* window, 4M */
     uint64_t patience_ms;                  /* patience, 5m */
+    uint64_t restart_wait_ms;              /* restart-wait, 15s */
+    uint64_t orphan_ms;                    /* orphan-patience, 1h */
+    uint64_t parked_per_machine;           /* parked-per-machine, 50 */
+    uint64_t parked_max;                   /* parked-max, 2000 */
     uint64_t front_keepalive_ms;           /* front-keepalive, 30s */
     uint64_t audit_rows;                   /* audit-rows, 100000 */
 };

@@ -3,6 +3,7 @@
 #include "hub/listener.h"
 #include "base/addr.h"
 #include "base/log.h"
+#include "hub/activation.h"
 #include "hub/door.h"
 #include "hub/hub.h"
 #include <errno.h>
@@ -19,6 +20,8 @@
 #define BACKLOG 1024
 #define ACCEPTS_A_TURN 64
 #define REST_MS 200
+
+_Static_assert(OPTION_LIST_MAX >= ACTIVATION_MAX, "there is room for the sockets that are passed");
 
 struct listening {
     uv_poll_t poll;
@@ -174,15 +177,12 @@ static uint16_t port_of(int fd)
     return getsockname(fd, (struct sockaddr *)&at, &n) == 0 ? addr_port((struct sockaddr *)&at) : 0;
 }
 
-static int add(struct listener *l, const char *text, struct errmsg *err)
+/* Takes fd in every case. */
+static int add(struct listener *l, int fd, const char *text, struct errmsg *err)
 {
     struct listening *s = &l->sockets[l->n];
-    int fd = -1;
-    int rc = open_socket(text, &fd, err);
+    int rc = uv_poll_init(l->hub->loop, &s->poll, fd);
 
-    if (rc < 0)
-        return rc;
-    rc = uv_poll_init(l->hub->loop, &s->poll, fd);
     if (rc < 0) {
         close(fd);
         return errmsg_set(err, rc, "cannot listen on %s: %s", text, uv_strerror(rc));
@@ -193,13 +193,33 @@ static int add(struct listener *l, const char *text, struct errmsg *err)
     s->fd = fd;
     l->n++;
     l->open_handles += 2;
-    rc = uv_poll_start(&s->poll, UV_READABLE, poll_cb);
-    if (rc < 0)
-        return errmsg_set(err, rc, "cannot listen on %s: %s", text, uv_strerror(rc));
     if (l->n == 1)
         l->port = port_of(fd);
     log_info("listening on %s (port %u)", text, (unsigned)port_of(fd));
     return 0;
+}
+
+/* What systemd passed, or else what the option says. */
+static int add_all(struct listener *l, struct errmsg *err)
+{
+    struct hub *hub = l->hub;
+    int rc = 0;
+
+    for (size_t i = 0; i < hub->n_passed; i++) {
+        char text[64];
+
+        (void)snprintf(text, sizeof text, "the passed socket %d", hub->passed[i]);
+        rc = rc < 0 ? rc : add(l, hub->passed[i], text, err);
+    }
+    for (size_t i = 0; hub->n_passed == 0 && i < hub->opt.listen.n && rc == 0; i++) {
+        int fd = -1;
+
+        rc = open_socket(hub->opt.listen.item[i], &fd, err);
+        if (rc == 0)
+            rc = add(l, fd, hub->opt.listen.item[i], err);
+    }
+    hub->n_passed = 0; /* they are the listener's now */
+    return rc;
 }
 
 int listener_new(struct hub *hub, struct listener **ret_l, struct errmsg *err)
@@ -212,14 +232,19 @@ int listener_new(struct hub *hub, struct listener **ret_l, struct errmsg *err)
     l->hub = hub;
     l->limit = (struct log_limit){.burst = 3, .interval_ms = 10000};
     l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    for (size_t i = 0; i < hub->opt.listen.n && rc == 0; i++)
-        rc = add(l, hub->opt.listen.item[i], err);
+    rc = add_all(l, err);
     if (rc < 0) {
         listener_free(l);
         return rc;
     }
     *ret_l = l;
     return 0;
+}
+
+void listener_begin(struct listener *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        rest_over_cb(&l->sockets[i].rest);
 }
 
 static void closed_cb(uv_handle_t *h)

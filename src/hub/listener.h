@@ -8,9 +8,12 @@
 struct hub;
 struct listener;
 
-/* Listens on every address of the option `listen`. Returns 0 or a negative code with err filled. */
+/* Listens on the sockets that were passed to the hub (hub->passed, taken), or else on every address of the option
+ * `listen`. Whoever comes waits in the backlog until listener_begin. Returns 0 or a negative code with err filled. */
 int listener_new(struct hub *hub, struct listener **ret_l, struct errmsg *err);
-/* Stops listening. NULL-safe. */
+/* From now on connections are taken in. */
+void listener_begin(struct listener *l);
+/* Stops listening; a socket that was passed stays open where it came from. NULL-safe. */
 void listener_free(struct listener *l);
 /* The port of the first socket. */
 uint16_t listener_port(const struct listener *l);

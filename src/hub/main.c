@@ -72,6 +72,12 @@ static int run(const struct config *c)
 
     (void)signal(SIGPIPE, SIG_IGN);
     memset(&hub, 0, sizeof hub);
+    rc = activation_take(hub.passed, &err); /* before any other descriptor is opened */
+    if (rc < 0) {
+        log_error("%s", err.text);
+        return 1;
+    }
+    hub.n_passed = (size_t)rc;
     rc = uv_loop_init(&loop);
     if (rc < 0) {
         log_error("cannot start: %s", uv_strerror(rc));

@@ -4,6 +4,7 @@
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "hub/activation.h"
 #include "hub/config.h"
 #include "hub/fronts.h"
 #include "hub/hub.h"
@@ -239,7 +240,9 @@ static void hup_cb(uv_signal_t *h, int signal)
 
     (void)signal;
     log_info("SIGHUP: reading %s and %s again", r->hub->config->file, r->hub->config->users);
+    activation_notify_reloading();
     (void)hub_reload(r->hub, NULL);
+    activation_notify("READY=1");
 }
 
 int reload_new(struct hub *hub, struct reload **ret_r)

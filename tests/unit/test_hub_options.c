@@ -53,6 +53,10 @@ static void defaults(void **state)
     assert_int_equal(o.dial_timeout_ms, 15000);
     assert_int_equal(o.window, 4 << 20);
     assert_int_equal(o.patience_ms, 300000);
+    assert_int_equal(o.restart_wait_ms, 15000);
+    assert_int_equal(o.orphan_ms, 3600000);
+    assert_int_equal(o.parked_per_machine, 50);
+    assert_int_equal(o.parked_max, 2000);
     assert_int_equal(o.front_keepalive_ms, 30000);
     assert_int_equal(o.audit_rows, 100000);
     options_release(hub_options_table, hub_options_count, &o);
