@@ -274,12 +274,13 @@ static int start(struct fronts *o, int fd, int other, uv_process_t **ret_process
                     "--hub-fd",
                     "4",
                     NULL};
+    const int fds[] = {fd, other};
     uv_process_t *process = calloc(1, sizeof *process);
     int rc = 0;
 
     if (process == NULL)
         return -ENOMEM;
-    rc = program_start(o->hub->loop, process, args, fd, other, exited_cb);
+    rc = program_start(o->hub->loop, process, args, fds, 2, exited_cb);
     if (rc < 0) {
         uv_close((uv_handle_t *)process, process_closed_cb);
         return rc;

@@ -1,4 +1,4 @@
-/* Owns nothing that outlives a call. Must not hand on any descriptor but the two it is given. */
+/* Owns nothing that outlives a call. Must not hand on any descriptor but those it is given. */
 #include "hub/program.h"
 #include "base/fs.h"
 #include <errno.h>
@@ -6,28 +6,30 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
+#define FIRST 3 /* behind standard input, output and error */
+
 extern char **environ;
 
-int program_start(uv_loop_t *loop, uv_process_t *process, char *const args[], int fd3, int fd4,
+int program_start(uv_loop_t *loop, uv_process_t *process, char *const args[], const int *fds, size_t n,
                   uv_exit_cb exited)
 {
     char path[FS_PATH_MAX];
-    uv_stdio_container_t io[5] = {
+    uv_stdio_container_t io[FIRST + PROGRAM_FDS_MAX] = {
         {.flags = UV_IGNORE},
         {.flags = UV_IGNORE},
         {.flags = UV_INHERIT_FD, .data.fd = 2},
-        {.flags = UV_INHERIT_FD, .data.fd = fd3},
-        {.flags = UV_INHERIT_FD, .data.fd = fd4},
     };
     uv_process_options_t options = {
         .exit_cb = exited,
         .file = path,
         .args = (char **)args,
         .flags = UV_PROCESS_DETACHED,
-        .stdio_count = 5,
+        .stdio_count = FIRST + (int)n,
         .stdio = io,
     };
 
+    for (size_t i = 0; i < n; i++)
+        io[FIRST + i] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = fds[i]};
     if (fs_sibling_program(args[0], path, sizeof path) < 0)
         options.file = args[0]; /* uv_spawn says what is wrong, and has made the handle */
     return uv_spawn(loop, process, &options);

@@ -74,6 +74,7 @@ static int start(struct relays *r, int fd, int other)
     char key[FS_PATH_MAX], cert[FS_PATH_MAX], ca[FS_PATH_MAX];
     char *args[] = {"multissh-relay", "--key", key, "--cert", cert, "--ca", ca, NULL};
     const char *dir = r->hub->state_dir;
+    const int fds[] = {fd, other};
     struct relay *p = NULL;
     int rc = 0;
 
@@ -84,7 +85,7 @@ static int start(struct relays *r, int fd, int other)
     p = calloc(1, sizeof *p);
     if (p == NULL)
         return -ENOMEM;
-    rc = program_start(r->hub->loop, &p->process, args, fd, other, exited_cb);
+    rc = program_start(r->hub->loop, &p->process, args, fds, 2, exited_cb);
     if (rc < 0) {
         p->process.data = p;
         uv_close((uv_handle_t *)&p->process, closed_cb);
