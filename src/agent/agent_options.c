@@ -46,6 +46,8 @@ const struct option agent_options_table[] = {
      true},
     {"patience", OPTION_DURATION, AT(patience_ms), 1000, 24 * 3600 * 1000, "1h", NULL, NULL,
      "How long at most a session waits for a lost connection to come back; the hub may ask for less", true},
+    {"orphan-patience", OPTION_DURATION, AT(orphan_ms), AGENT_OPTIONS_ORPHAN_MIN, AGENT_OPTIONS_ORPHAN_MAX,
+     "1h", NULL, NULL, "How long sessions go on without an agent, when it was stopped or has died", true},
     {"window", OPTION_SIZE, AT(window), STREAM_WINDOW_MIN, STREAM_WINDOW_MAX, "16M", NULL, NULL,
      "How much at most one direction of a session keeps in memory; the hub may ask for less", true},
     {"sessions-max", OPTION_UINT, AT(sessions_max), 1, 10000, "256", "sessions", NULL,

@@ -8,6 +8,8 @@
 
 #define AGENT_OPTIONS_SSH_PORT 22
 #define AGENT_OPTIONS_LABELS_MAX 16
+#define AGENT_OPTIONS_ORPHAN_MIN 1000
+#define AGENT_OPTIONS_ORPHAN_MAX (7 * 24 * 3600 * 1000)
 
 enum agent_streams { AGENT_STREAMS_AUTO, AGENT_STREAMS_PLAIN, AGENT_STREAMS_TLS };
 enum agent_ssh_mode { AGENT_SSH_AUTO, AGENT_SSH_OPENSSH, AGENT_SSH_BUILTIN };
@@ -24,7 +26,7 @@ struct agent_options {
     unsigned streams;
     unsigned trust;
     char *proxy;
-    uint64_t patience_ms, window;
+    uint64_t patience_ms, window, orphan_ms;
     uint64_t sessions_max;
     char *labels;
     unsigned log_level;
