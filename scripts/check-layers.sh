@@ -1,10 +1,10 @@
 #!/bin/bash
-# A folder under src includes only itself and those before it: base tls stream ssh. The programs (relay hub front agent) include nothing of one
+# A folder under src includes only itself and those before it: base tls stream net ssh. The programs (relay hub front agent) include nothing of one
 # another. Only src/ssh includes <libssh/>. Tests are not looked at.
 set -euo pipefail
 cd "${1:-$(dirname "$0")/..}"
 
-order=(base tls stream ssh)
+order=(base tls stream net ssh)
 programs=(relay hub front agent sshd client)
 bad=0
 

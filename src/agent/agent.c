@@ -4,11 +4,11 @@
 #include "agent/conf.h"
 #include "agent/join_code.h"
 #include "agent/jumps.h"
-#include "agent/netwatch.h"
 #include "agent/server.h"
 #include "agent/uplink.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/netwatch.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

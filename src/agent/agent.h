@@ -6,9 +6,9 @@
 #include "agent/agent_options.h"
 #include "agent/host.h"
 #include "agent/process.h"
-#include "agent/proxy.h"
 #include "base/fs.h"
 #include "base/names.h"
+#include "net/proxy.h"
 #include "tls/keys.h"
 #include "tls/session.h"
 #include <uv.h>

@@ -3,8 +3,8 @@
 
 #include "agent/agent_options_os.h"
 #include "agent/join_code.h"
-#include "agent/proxy.h"
 #include "base/names.h"
+#include "net/proxy.h"
 #include "stream/stream.h"
 #include <errno.h>
 #include <stdio.h>

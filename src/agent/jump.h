@@ -6,8 +6,8 @@
 
 #include "agent/agent.h"
 #include "agent/banner.h"
-#include "agent/dialer.h"
 #include "base/printf.h"
+#include "net/dialer.h"
 #include "stream/stream.h"
 
 /* What is copied when a socket took less than was there. */

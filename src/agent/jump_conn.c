@@ -5,9 +5,9 @@
  * the rest is copied and written when the socket takes it again. */
 #include "agent/jump.h"
 
-#include "agent/tls_pipe.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/tls_pipe.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* How a connection of a stream comes to be: the way to the hub, TLS where it is wanted, the preamble. */
 #include "agent/jump.h"
 
-#include "agent/tls_pipe.h"
 #include "base/clock.h"
+#include "net/tls_pipe.h"
 #include "stream/preamble.h"
 #include <stdlib.h>
 #include <string.h>

@@ -2,6 +2,7 @@
  * machine has a server of its own, else the built-in one. */
 #include "agent/jump.h"
 
+#include "agent/loopback.h"
 #include "agent/server.h"
 #include "agent/target.h"
 #include <stdio.h>
@@ -43,12 +44,16 @@ static void on_dialed(void *arg, int status, uv_tcp_t *tcp, const char *words)
 
 void jump_target_open(struct jump *j)
 {
-    struct dialer_config config = {.loop = j->agent->loop, .bind_user = j->user};
+    struct dialer_config config = {.loop = j->agent->loop};
+    struct sockaddr_in source;
+    char ip[32];
     if (server_is_builtin(j->agent->server)) {
         jump_builtin_open(j, NULL);
         return;
     }
     agent_options_ssh(&j->agent->opt, &config.to);
+    if (loopback_for_user(j->user, ip, sizeof ip) == 0 && uv_ip4_addr(ip, 0, &source) == 0)
+        config.source = (const struct sockaddr *)&source;
     if (dialer_new(&config, on_dialed, j, &j->target.dialer) != 0) {
         jump_fail(j, "busy", "the machine's agent is out of memory");
         return;

@@ -3,19 +3,8 @@
 
 #include "base/crypto.h"
 #include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <uv.h>
-
-bool loopback_is(const struct sockaddr *sa)
-{
-    if (sa->sa_family != AF_INET)
-        return false;
-    uint8_t ip[4];
-    memcpy(ip, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, sizeof ip);
-    return ip[0] == 127;
-}
 
 int loopback_for_user(const char *user, char *out, size_t size)
 {

@@ -3,13 +3,8 @@
 #ifndef MULTISSH_AGENT_LOOPBACK_H
 #define MULTISSH_AGENT_LOOPBACK_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
-struct sockaddr;
-
-/* Is it in 127.0.0.0/8? */
-bool loopback_is(const struct sockaddr *sa);
 /* 127.x.y.z from a hash of the user's name, never in 127.0.0.0/24 and never ending in 0 or 255. size ≥ 16.
  * Returns 0 or -EIO. */
 int loopback_for_user(const char *user, char *out, size_t size);

@@ -3,11 +3,11 @@
 
 #include "agent/agent.h"
 #include "agent/banner.h"
-#include "agent/dialer.h"
 #include "agent/listen.h"
 #include "agent/target.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/dialer.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,14 +3,14 @@
 
 #include "agent/agent.h"
 #include "agent/control.h"
-#include "agent/dialer.h"
 #include "agent/jumps.h"
 #include "agent/lines.h"
 #include "agent/server.h"
-#include "agent/tls_pipe.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "net/dialer.h"
+#include "net/tls_pipe.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,10 +2,10 @@
 #include "agent/uplink_private.h"
 
 #include "agent/agent.h"
-#include "agent/dialer.h"
-#include "agent/tls_pipe.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/dialer.h"
+#include "net/tls_pipe.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -166,6 +166,15 @@ uint16_t addr_port(const struct sockaddr *sa)
     return 0;
 }
 
+bool addr_is_loopback4(const struct sockaddr *sa)
+{
+    struct sockaddr_in in;
+    if (sa->sa_family != AF_INET)
+        return false;
+    memcpy(&in, sa, sizeof in);
+    return ntohl(in.sin_addr.s_addr) >> 24 == 127;
+}
+
 static bool prefix_equal(const struct ip *a, const struct ip *b, unsigned bits)
 {
     if (a->n != b->n || memcmp(a->bytes, b->bytes, bits / 8) != 0)

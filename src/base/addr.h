@@ -23,6 +23,8 @@ void addr_format(const struct addr_hostport *hp, uint16_t omit_port, char *out, 
  * "?" otherwise. */
 void addr_ip(const struct sockaddr *sa, char *out, size_t size);
 uint16_t addr_port(const struct sockaddr *sa);
+/* Is it in 127.0.0.0/8? */
+bool addr_is_loopback4(const struct sockaddr *sa);
 
 /* Does the numeric ip match the list of OpenSSH's from=: patterns with * and ?, CIDR blocks, '!' negations;
  * comma-separated? Host names in the list never match (no reverse look-ups). */

@@ -151,6 +151,24 @@ static void socket_addresses(void **state)
     assert_string_equal(out, "?");
 }
 
+static void what_is_loopback(void **state)
+{
+    static const struct {
+        const char *ip;
+        bool is;
+    } cases[] = {
+        {"127.0.0.1", true}, {"127.255.3.4", true}, {"126.255.255.255", false}, {"128.0.0.1", false}};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct sockaddr_in in = {.sin_family = AF_INET};
+        assert_int_equal(inet_pton(AF_INET, cases[i].ip, &in.sin_addr), 1);
+        assert_int_equal(addr_is_loopback4((const struct sockaddr *)&in), cases[i].is);
+    }
+    assert_int_equal(inet_pton(AF_INET6, "::1", &six.sin6_addr), 1);
+    assert_false(addr_is_loopback4((const struct sockaddr *)&six));
+}
+
 static void lists_match(void **state)
 {
     static const char *const yes[][2] = {
@@ -251,7 +269,7 @@ int main(void)
         cmocka_unit_test(accepted),    cmocka_unit_test(refused),
         cmocka_unit_test(formats),     cmocka_unit_test(socket_addresses),
         cmocka_unit_test(lists_match), cmocka_unit_test(lists_are_checked),
-        cmocka_unit_test(source_keys),
+        cmocka_unit_test(source_keys), cmocka_unit_test(what_is_loopback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,27 +30,8 @@ static void stays_in_its_range(void **state)
     assert_string_equal(again, last); /* the same user has the same one */
 }
 
-static void what_is_loopback(void **state)
-{
-    static const struct {
-        const char *ip;
-        bool is;
-    } cases[] = {
-        {"127.0.0.1", true}, {"127.255.3.4", true}, {"126.255.255.255", false}, {"128.0.0.1", false}};
-    struct sockaddr_in6 six;
-    (void)state;
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        struct sockaddr_in in;
-        assert_int_equal(uv_ip4_addr(cases[i].ip, 22, &in), 0);
-        assert_int_equal(loopback_is((const struct sockaddr *)&in), cases[i].is);
-    }
-    assert_int_equal(uv_ip6_addr("::1", 22, &six), 0);
-    assert_false(loopback_is((const struct sockaddr *)&six));
-}
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(stays_in_its_range),
-                                       cmocka_unit_test(what_is_loopback)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(stays_in_its_range)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

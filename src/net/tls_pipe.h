@@ -1,7 +1,7 @@
 /* A TLS connection over a connected TCP socket: plaintext in, plaintext out, bounded both ways. For the
  * control connection and for streams in TLS. Knows nothing of what is said over it. */
-#ifndef MULTISSH_AGENT_TLS_PIPE_H
-#define MULTISSH_AGENT_TLS_PIPE_H
+#ifndef MULTISSH_NET_TLS_PIPE_H
+#define MULTISSH_NET_TLS_PIPE_H
 
 #include "base/buf.h"
 #include "tls/session.h"

@@ -1,5 +1,5 @@
 /* rtnetlink(7): addresses and routes. */
-#include "agent/netwatch.h"
+#include "net/netwatch.h"
 
 #include <errno.h>
 #include <linux/netlink.h>

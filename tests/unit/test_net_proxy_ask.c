@@ -1,10 +1,10 @@
 /* The question for the system's proxy: one answer, later, and none after it was taken back. */
 #include "cmocka_all.h"
 
-#include "agent/dialer.h"
-#include "agent/proxy_ask.h"
-#include "agent/proxy_system.h"
 #include "base/io.h"
+#include "net/dialer.h"
+#include "net/proxy_ask.h"
+#include "net/proxy_system.h"
 #include <string.h>
 
 struct told {

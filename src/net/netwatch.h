@@ -1,7 +1,7 @@
 /* Tells when the network may have come back or changed: an address or a route came or went. Siblings:
  * netwatch_linux.c, netwatch_windows.c. */
-#ifndef MULTISSH_AGENT_NETWATCH_H
-#define MULTISSH_AGENT_NETWATCH_H
+#ifndef MULTISSH_NET_NETWATCH_H
+#define MULTISSH_NET_NETWATCH_H
 
 #include <uv.h>
 

@@ -1,5 +1,5 @@
 /* Windows' lists of proxies. */
-#include "agent/proxy_list.h"
+#include "net/proxy_list.h"
 
 #include "base/names.h"
 #include <errno.h>

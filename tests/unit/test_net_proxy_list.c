@@ -1,7 +1,7 @@
 /* Windows' lists of proxies and of exceptions from them. */
 #include "cmocka_all.h"
 
-#include "agent/proxy_list.h"
+#include "net/proxy_list.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

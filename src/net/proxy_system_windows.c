@@ -1,10 +1,10 @@
 /* Windows' settings: the user's, by hand or by a script (PAC), which may have to be looked for in the network (WPAD);
  * else the machine's, as netsh winhttp sets it. */
-#include "agent/proxy_system.h"
+#include "net/proxy_system.h"
 
-#include "agent/proxy_list.h"
 #include "base/clock.h"
 #include "base/win.h"
+#include "net/proxy_list.h"
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* HTTP CONNECT without a socket. */
-#include "agent/proxy.h"
+#include "net/proxy.h"
 
-#include "agent/proxy_system.h"
 #include "base/crypto.h"
 #include "base/names.h"
+#include "net/proxy_system.h"
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>

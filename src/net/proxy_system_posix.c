@@ -1,5 +1,5 @@
 /* There is no such setting. */
-#include "agent/proxy_system.h"
+#include "net/proxy_system.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* Asks the system for its proxy, on a thread, bounded in time. */
-#ifndef MULTISSH_AGENT_PROXY_ASK_H
-#define MULTISSH_AGENT_PROXY_ASK_H
+#ifndef MULTISSH_NET_PROXY_ASK_H
+#define MULTISSH_NET_PROXY_ASK_H
 
-#include "agent/proxy.h"
+#include "net/proxy.h"
 #include <uv.h>
 
 #define PROXY_ASK_MS 5000 /* without an answer after that there is no proxy */

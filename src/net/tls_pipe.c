@@ -1,5 +1,5 @@
 /* TLS over libuv. */
-#include "agent/tls_pipe.h"
+#include "net/tls_pipe.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * end-to-end tests, which make networks. */
 #include "cmocka_all.h"
 
-#include "agent/netwatch.h"
+#include "net/netwatch.h"
 
 static void on_change(void *arg)
 {

@@ -1,6 +1,6 @@
 /* Lists of proxies, and of what is reached without one, as Windows keeps them. Pure. */
-#ifndef MULTISSH_AGENT_PROXY_LIST_H
-#define MULTISSH_AGENT_PROXY_LIST_H
+#ifndef MULTISSH_NET_PROXY_LIST_H
+#define MULTISSH_NET_PROXY_LIST_H
 
 #include "base/addr.h"
 #include <stdbool.h>

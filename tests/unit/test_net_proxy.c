@@ -1,8 +1,8 @@
 /* HTTP CONNECT: which proxy, the request, and every kind of answer, in any pieces. */
 #include "cmocka_all.h"
 
-#include "agent/proxy.h"
-#include "agent/proxy_system.h"
+#include "net/proxy.h"
+#include "net/proxy_system.h"
 #include "portable.h"
 #include <errno.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* The proxy that the system is set to use. Siblings: proxy_system_posix.c, proxy_system_windows.c. */
-#ifndef MULTISSH_AGENT_PROXY_SYSTEM_H
-#define MULTISSH_AGENT_PROXY_SYSTEM_H
+#ifndef MULTISSH_NET_PROXY_SYSTEM_H
+#define MULTISSH_NET_PROXY_SYSTEM_H
 
-#include "agent/proxy.h"
+#include "net/proxy.h"
 
 /* Has this system such a setting? */
 extern const bool proxy_system_there;

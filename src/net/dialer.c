@@ -2,13 +2,11 @@
  *
  * One attempt (a socket on its way) at a time; an attempt that is given up closes itself and knows its dialer
  * no more. */
-#include "agent/dialer.h"
+#include "net/dialer.h"
 
-#include "agent/loopback.h"
-#include "agent/proxy_ask.h"
 #include "base/crypto.h"
 #include "base/log.h"
-#include "base/names.h"
+#include "net/proxy_ask.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +33,7 @@ struct dialer {
     uv_timer_t timer;
     struct addr_hostport to;
     struct proxy proxy;
-    char bind_user[NAMES_USER_MAX + 1];
+    struct sockaddr_in source; /* family 0: none */
     dialer_fn *fn;
     void *arg;
     bool resolved, no_bind;
@@ -218,16 +216,15 @@ static void on_connected(uv_connect_t *req, int status)
         attempt_done(d);
 }
 
-/* Binds to the user's own loopback address where that makes sense. Returns whether it did. */
+/* Binds to the wanted source where that makes sense. Returns whether it did. */
 static bool bind_source(struct dialer *d, struct attempt *a, const struct sockaddr *to)
 {
     char ip[32];
-    struct sockaddr_in from;
-    if (d->bind_user[0] == 0 || d->no_bind || !loopback_is(to))
+    const struct sockaddr *from = (const struct sockaddr *)&d->source;
+    if (from->sa_family == 0 || d->no_bind || !addr_is_loopback4(to))
         return false;
-    if (loopback_for_user(d->bind_user, ip, sizeof ip) != 0 || uv_ip4_addr(ip, 0, &from) != 0)
-        return false;
-    int r = uv_tcp_bind(a->tcp, (const struct sockaddr *)&from, 0);
+    int r = uv_tcp_bind(a->tcp, from, 0);
+    addr_ip(from, ip, sizeof ip);
     if (r != 0)
         log_debug("dial: cannot use the source address %s: %s", ip, uv_strerror(r));
     return r == 0;
@@ -265,7 +262,7 @@ static void try_next(struct dialer *d)
     }
     const struct sockaddr *to = (const struct sockaddr *)&d->address[d->at++];
     int r = attempt_begin(d, to);
-    if (r != 0 && d->bind_user[0] != 0 && !d->no_bind) {
+    if (r != 0 && d->source.sin_family != 0 && !d->no_bind) {
         d->no_bind = true;
         r = attempt_begin(d, to);
     }
@@ -365,8 +362,8 @@ int dialer_new(const struct dialer_config *config, dialer_fn *fn, void *arg, str
     d->to = config->to;
     if (config->proxy != NULL)
         d->proxy = *config->proxy;
-    if (config->bind_user != NULL)
-        snprintf(d->bind_user, sizeof d->bind_user, "%s", config->bind_user);
+    if (config->source != NULL && config->source->sa_family == AF_INET)
+        memcpy(&d->source, config->source, sizeof d->source);
     if (config->fixed != NULL && !d->proxy.on) { /* should the system name a proxy, then it is forgotten */
         add_address(d, config->fixed);
         d->resolved = true;

@@ -1,11 +1,11 @@
 /* Opens TCP connections: asks DNS, tries one address after the other, goes through an HTTP proxy where there
  * is one. For the control connection, streams, the machine's SSH server and probes alike. Knows nothing of
  * what is spoken over them. */
-#ifndef MULTISSH_AGENT_DIALER_H
-#define MULTISSH_AGENT_DIALER_H
+#ifndef MULTISSH_NET_DIALER_H
+#define MULTISSH_NET_DIALER_H
 
-#include "agent/proxy.h"
 #include "base/addr.h"
+#include "net/proxy.h"
 #include <stdint.h>
 #include <uv.h>
 
@@ -19,8 +19,9 @@ struct dialer_config {
     const struct sockaddr
         *fixed; /* go to this address and ask no DNS; copied. Not used with a proxy. NULL: to is looked up */
     const struct proxy *proxy; /* copied; NULL: none; the system is asked when it says so */
-    const char *bind_user; /* bind to this user's loopback address where the other end is one, if it can be
-                              had; copied */
+    const struct sockaddr
+        *source; /* IPv4: bind to it where the other end is in 127.0.0.0/8, if it can be had;
+                                      copied. NULL: the system chooses */
 };
 
 struct dialer;

@@ -1,9 +1,9 @@
 /* The question for the system's proxy. What the thread touches is its own until it is back. */
-#include "agent/proxy_ask.h"
+#include "net/proxy_ask.h"
 
-#include "agent/proxy_system.h"
 #include "base/crypto.h"
 #include "base/log.h"
+#include "net/proxy_system.h"
 #include <errno.h>
 #include <stdlib.h>
 

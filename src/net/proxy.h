@@ -1,7 +1,7 @@
 /* An HTTP proxy that opens a tunnel with CONNECT (RFC 9110 §9.3.6): which one, the request, and the reading
  * of its answer. No sockets here. */
-#ifndef MULTISSH_AGENT_PROXY_H
-#define MULTISSH_AGENT_PROXY_H
+#ifndef MULTISSH_NET_PROXY_H
+#define MULTISSH_NET_PROXY_H
 
 #include "base/addr.h"
 #include "base/buf.h"

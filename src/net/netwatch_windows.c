@@ -1,6 +1,6 @@
 /* IP Helper's notifications: addresses and routes. They come on threads of the system's, which do no more than wake
  * the loop. */
-#include "agent/netwatch.h"
+#include "net/netwatch.h"
 
 #include "base/sockaddr.h"
 #include "base/win.h"
