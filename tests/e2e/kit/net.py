@@ -1,6 +1,7 @@
 """Network namespaces: hosts of our own on this machine, with links, routers and nftables of their own. Nothing leaves them."""
 import functools
 import os
+import re
 import shutil
 import subprocess
 
@@ -50,6 +51,33 @@ class Host:
 
     def up(self, interface):
         self.run("ip", "link", "set", interface, "up")
+
+    def drop(self, *matches, verdict="drop"):
+        """What is forwarded here and matches one of these is dropped (or what the verdict says) until undrop."""
+        rules = "\n".join(f"{match} counter {verdict}" for match in matches)
+        self.nft(f"table ip cut {{\nchain forward {{\ntype filter hook forward priority -10\n{rules}\n}}\n}}")
+
+    def undrop(self):
+        """Takes the rules of drop away; returns how many packets they met."""
+        listed = self.run("nft", "list", "table", "ip", "cut").stdout
+        self.run("nft", "delete", "table", "ip", "cut")
+        return sum(int(count) for count in re.findall(r"packets (\d+)", listed))
+
+    def kill_connections(self, *which):
+        """ss -K: the kernel aborts the TCP connections of this host that match the filter. Returns how many."""
+        return len(re.findall(r"^tcp ", self.run("ss", "-K", *which, check=False).stdout, re.M))
+
+    def readdress(self, interface, old, new, via):
+        """The interface has another address (with prefix length), as after a move to another network. old is None: it has none."""
+        if old:
+            self.run("ip", "addr", "del", old, "dev", interface)
+        self.run("ip", "addr", "add", new, "dev", interface)
+        self.net.route(self, via)
+
+    def pids(self):
+        """The processes that run here."""
+        listed = subprocess.run(["ip", "netns", "pids", self.full], check=True, capture_output=True, text=True).stdout
+        return [int(pid) for pid in listed.split()]
 
     def can_connect(self, address, port, seconds=1):
         """A TCP connection from here: does it come about?"""
