@@ -265,7 +265,8 @@ int monitor_run(const struct monitor_config *config)
     r = prepare(&m, config->speaker_fd);
     if (r == 0) {
         reap(&m); /* it may have ended before its signal was caught */
-        r = ssh_loop_run(m.loop);
+        if (m.speaker != 0)
+            r = ssh_loop_run(m.loop);
     }
     release(&m);
     (void)umask(mask);

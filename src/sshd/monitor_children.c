@@ -19,6 +19,7 @@ struct monitor_child {
     bool closed;            /* its channel is gone */
     bool hung_up;
     bool fixed; /* a forced command or sftp: not the client's to send signals to, as with OpenSSH */
+    bool sftp;
 };
 
 #define SIGNAL_NAME_MAX 31u
@@ -126,6 +127,7 @@ static void add(struct monitor *m, struct monitor_child *child, const struct mon
     child->id = start->id;
     child->pid = pid;
     child->fixed = start->kind == HOST_SFTP || m->login.rights.command != NULL;
+    child->sftp = spec->kind == CHILD_SFTP;
     if (spec->pty != NULL) {
         memcpy(child->tty, spec->pty->name, sizeof child->tty);
         records_login(m->login.account, pid, child->tty, m->config->peer);
@@ -259,6 +261,13 @@ void monitor_children_signal(struct monitor *m, struct wire_in *in)
     free(name);
 }
 
+/* Leaves it to be reaped. */
+static bool is_stopped(pid_t pid)
+{
+    siginfo_t info = {.si_pid = 0};
+    return waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+}
+
 static void hang_up(struct monitor_child *child)
 {
     if (child->pid == 0 || child->hung_up)
@@ -266,7 +275,11 @@ static void hang_up(struct monitor_child *child)
     child->hung_up = true;
     if (kill(-child->pid, SIGHUP) != 0)
         (void)kill(child->pid, SIGHUP); /* it has no group of its own yet */
-    (void)kill(-child->pid, SIGCONT);
+    /* What is stopped does not see it. The SFTP server is one process, and ends in order: a SIGCONT that it does not
+     * need would undo the stop by which a debugger or leak checker is just taking hold of it, and that waits for
+     * ever. */
+    if (!child->sftp || is_stopped(child->pid))
+        (void)kill(-child->pid, SIGCONT);
 }
 
 void monitor_children_close(struct monitor *m, struct wire_in *in)

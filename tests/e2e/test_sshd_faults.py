@@ -567,6 +567,22 @@ def test_a_process_of_the_server_is_killed(bench, world, box, visitor, others, w
         box.wait_log("ended by signal 9|killed|has gone")
 
 
+def test_sftp_that_stands_still(world, box, visitor, master):
+    """SIGSTOP: the end of the connection ends it, too."""
+    options, popen = master
+    before = set(world.find(r"^multissh-sshd --sftp"))
+    session = visitor.talk("-s", "sftp", options=options)
+    session.stdin.write(b"\0\0\0\5\1\0\0\0\3")
+    assert session.stdout.read(5)[4] == 2
+    pids = set(world.find(r"^multissh-sshd --sftp")) - before
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    assert pids or REAL
+    visitor.ssh("-O", "exit", *options, "box").ok()
+    wait_for(lambda: popen.poll() is not None, 15, "the server has ended")
+    wait_for(lambda: gone(pids), 10, "the SFTP server that stood still was hung up on")
+
+
 def test_a_command_that_stands_still(box, visitor, others, master):
     """SIGSTOP: its session waits, others go on; the end of the connection ends it."""
     options, popen = master

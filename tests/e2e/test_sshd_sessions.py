@@ -344,6 +344,7 @@ def test_a_terminal_does_not_wait_for_what_is_behind(alice):
     terminal.expect(PROMPT)
     terminal.send("trap '' HUP; sleep 1113 & disown; exit 8\r")
     assert terminal.wait() == 8
+    alice.server.wait_idle()
     alice.server.world.end_processes()
 
 
@@ -472,8 +473,10 @@ def test_the_server_is_told_to_end(alice, server, world):
 
 def test_the_server_ends_with_its_client(alice, server, world):
     server.wait_idle()
+    wait_for(lambda: not world.processes(), 10, lambda: f"left behind by an earlier test: {world.processes()}\n{server.log()[-2000:]}")
     alice.run("true").ok()
-    statuses = server.wait_idle()
+    ours = server.latest()
+    server.wait_idle()
     if not kit.REAL:
-        assert statuses[-1] == 0, server.log()[-2000:]
-    wait_for(lambda: not world.processes(), 5)
+        assert ours.returncode == 0, server.log()[-2000:]
+    wait_for(lambda: not world.processes(), 10, lambda: f"left behind: {world.processes()}\n{server.log()[-2000:]}")

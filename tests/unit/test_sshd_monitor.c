@@ -444,6 +444,46 @@ static void sftp_session(void **state)
     monitored_end(&m);
 }
 
+/* In place of the SFTP server, for keys that may only read: tells which signals came until its input ended. */
+static int tell_signals(void)
+{
+    sigset_t all, came;
+    char byte;
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_SETMASK, &all, NULL);
+    if (write(STDOUT_FILENO, "!", 1) != 1)
+        return 1;
+    while (read(STDIN_FILENO, &byte, 1) > 0)
+        ;
+    (void)sigpending(&came);
+    return printf("%s%s", sigismember(&came, SIGHUP) ? "HUP" : "",
+                  sigismember(&came, SIGCONT) ? " CONT" : "") < 0;
+}
+
+/* A SIGCONT that nothing stopped needs would undo the stop of a debugger, and of the sanitizers' leak checker. */
+static void sftp_is_not_continued(void **state)
+{
+    struct monitored m;
+    char out[64];
+    int fds[3];
+    (void)state;
+    monitored_login(&m, "command=\"internal-sftp -R\"", NULL);
+    monitored_begin(&m, 1, HOST_SFTP, false, "", fds);
+    await(fds[1]);
+    assert_int_equal(read(fds[1], out, 1), 1);
+    monitored_say(&m, WIRE_CLOSE, 1, NULL);
+    monitored_say(&m, WIRE_AGENT, 2, NULL); /* whatever the answer is, the signals were sent before it */
+    struct message got;
+    assert_true(monitored_take(&m, &got));
+    for (size_t i = 0; i < got.fd_n; i++)
+        assert_int_equal(close(got.fds[i]), 0);
+    assert_int_equal(close(fds[0]), 0);
+    read_all(fds[1], out, sizeof out);
+    assert_string_equal(out, "HUP");
+    close_fds(fds + 1, 2);
+    monitored_end(&m);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -466,9 +506,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(too_many_sessions),
         cmocka_unit_test(shortages),
         cmocka_unit_test(sftp_session),
+        cmocka_unit_test(sftp_is_not_continued),
     };
     /* The monitor starts its own program for sftp, and here that is this one. */
     if (argc > 1 && strcmp(argv[1], "--sftp") == 0)
-        return sftp_main(false);
+        return argc > 2 ? tell_signals() : sftp_main(false);
     return cmocka_run_group_tests(tests, monitored_setup, monitored_teardown);
 }

@@ -295,6 +295,7 @@ class Listener:
         self.port = free_port()
         self.address = "127.0.0.1"
         self.connections = []  # Popen, in the order in which they came
+        self._starting = threading.Lock()  # held until one that is being started is among them
         self.faults_expected = False
         self._searched = 0
         self._told = set()
@@ -319,12 +320,13 @@ class Listener:
 
     def _start(self, connection):
         connection.setblocking(True)
-        with open(self.log_path, "ab") as log:
+        # Its session may be over before this thread comes to run again.
+        with self._starting, open(self.log_path, "ab") as log:
             popen = subprocess.Popen(
                 self.world.enter(*self.command(), user=self.world.server_user), stdin=connection,
                 stdout=connection, stderr=connection if self.classic else log, cwd="/", start_new_session=True,
                 env=self.bench.env(self.world.environment(self.world.server_user, self.env)))
-        self.connections.append(popen)
+            self.connections.append(popen)
         threading.Thread(target=popen.wait, daemon=True).start()  # so that none stays a zombie
 
     # --- as other processes of a bench ---
@@ -408,10 +410,12 @@ class Listener:
 
     def live(self):
         """The servers of connections that are there."""
-        return [popen for popen in self.connections if popen.poll() is None]
+        with self._starting:
+            return [popen for popen in self.connections if popen.poll() is None]
 
     def latest(self):
-        return self.connections[-1]
+        with self._starting:
+            return self.connections[-1]
 
     def wait_idle(self, timeout=10.0):
         """Until every connection's server has ended; returns their statuses."""

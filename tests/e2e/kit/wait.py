@@ -5,12 +5,18 @@ import socket
 import time
 
 
+# However short a wait is meant to be: on a loaded machine everything may take seconds, and one that ends in time does not notice.
+LEAST = 20.0
+
+
 class Timeout(AssertionError):
     pass
 
 
 def wait_for(condition, timeout=10.0, what=None):
-    """Polls quickly until condition() is true and returns what it returned."""
+    """Polls quickly until condition() is true and returns what it returned. Waits longer than asked when that is short: no test of how long something
+    takes."""
+    timeout = max(timeout, LEAST)
     end = time.monotonic() + timeout
     pause = 0.005
     while True:
