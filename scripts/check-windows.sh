@@ -1,6 +1,6 @@
 #!/bin/bash
 # The tests of the Windows programs, under Wine: the unit tests that are built for Windows (ctest), and the end-to-end tests of
-# tests/windows (pytest) with a hub and clients of this system; and counts.
+# tests/windows (pytest) with a hub and clients of this system; and counts. What fails among others is run once more, alone (once-more.py).
 # usage: check-windows.sh [PYTEST ARGUMENT]...
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -52,8 +52,8 @@ if [ $# -eq 0 ]; then
 	exec {hold}>"$results/hold"
 	if ! HOME=$results "${start[@]}" ctest --test-dir "$windows" --output-on-failure -j "$(nproc)" --timeout 60 --no-tests=error --output-junit "$results/unit.xml" \
 		>"$results/ctest.log" 2>&1; then
-		failed=yes
 		cat "$results/ctest.log"
+		HOME=$results scripts/once-more.py "$results/unit.xml" "${start[@]}" ctest --test-dir "$windows" --output-on-failure --timeout 60 -R '^{}$' || failed=yes
 	else
 		tail -n 4 "$results/ctest.log"
 	fi
@@ -65,8 +65,14 @@ if /usr/bin/python3 -c 'import xdist' 2>/dev/null; then
 	# Each worker has a Windows machine of its own, and each file of tests a hub and an agent.
 	parallel=(-n "${TEST_JOBS:-3}" --dist loadfile)
 fi
-env -u WINEPREFIX MULTISSH_BUILD="$build" MULTISSH_WINDOWS_BUILD="$windows" /usr/bin/python3 -W ignore -m pytest tests/windows -q -p no:cacheprovider \
-	"${parallel[@]}" --junit-xml "$results/e2e.xml" "$@" || failed=yes
+pytest=(env -u WINEPREFIX "MULTISSH_BUILD=$build" "MULTISSH_WINDOWS_BUILD=$windows" /usr/bin/python3 -W ignore -m pytest -q -p no:cacheprovider)
+status=0
+"${pytest[@]}" tests/windows "${parallel[@]}" --junit-xml "$results/e2e.xml" "$@" || status=$?
+case $status in
+0) ;;
+1) scripts/once-more.py "$results/e2e.xml" "${pytest[@]}" 'tests/windows/{}' || failed=yes ;;
+*) failed=yes ;; # no test's failure
+esac
 
 echo "Took $((SECONDS - started)) s."
 shopt -s nullglob

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Builds plain and with ASan and UBSan, runs the unit tests (ctest) and the end-to-end tests (pytest) in both, and counts.
+# Builds plain and with ASan and UBSan, runs the unit tests (ctest) and the end-to-end tests (pytest) in both, and counts. What fails
+# among many others is run once more, alone (once-more.py).
 # usage: check.sh [--long] [--plain-only] [PYTEST ARGUMENT]...
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,8 +31,8 @@ run_suite() { # folder, title
 		echo "== unit tests, $title"
 		if ! ctest --test-dir "$folder" --output-on-failure -j "$(nproc)" --no-tests=error \
 			--output-junit "$results/unit-$folder.xml" >"$results/ctest.log" 2>&1; then
-			failed=yes
 			cat "$results/ctest.log"
+			scripts/once-more.py "$results/unit-$folder.xml" ctest --test-dir "$folder" --output-on-failure -R '^{}$' || failed=yes
 		else
 			tail -n 4 "$results/ctest.log"
 		fi
@@ -43,8 +44,14 @@ run_suite() { # folder, title
 		# Version 3.1 of xdist, Debian 12's, does not have worksteal.
 		/usr/bin/python3 -m pytest --help 2>/dev/null | grep -q worksteal || parallel=(-n "${TEST_JOBS:-6}" --dist load)
 	fi
-	MULTISSH_BUILD=$folder /usr/bin/python3 -W ignore -m pytest tests/e2e -q -p no:cacheprovider "${parallel[@]}" "${select[@]}" \
-		--junit-xml "$results/e2e-$folder.xml" "$@" || failed=yes
+	local pytest=(env "MULTISSH_BUILD=$folder" /usr/bin/python3 -W ignore -m pytest -q -p no:cacheprovider)
+	local status=0
+	"${pytest[@]}" tests/e2e "${parallel[@]}" "${select[@]}" --junit-xml "$results/e2e-$folder.xml" "$@" || status=$?
+	case $status in
+	0) ;;
+	1) scripts/once-more.py "$results/e2e-$folder.xml" "${pytest[@]}" 'tests/e2e/{}' || failed=yes ;;
+	*) failed=yes ;; # no test's failure
+	esac
 }
 
 scripts/build.sh build -DMULTISSH_TESTS=ON
