@@ -13,6 +13,7 @@
 int sandbox_enter(void);
 
 #define SANDBOX_TERMINAL_SIZE 1u /* TIOCSWINSZ, on a terminal that it holds */
+#define SANDBOX_SPLICE 2u        /* splice(2) between descriptors that it holds */
 /* The same, and what the SANDBOX_ bits in allow name on top. */
 int sandbox_enter_with(unsigned allow);
 

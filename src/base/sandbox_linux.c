@@ -159,6 +159,8 @@ static int add_conditional(scmp_filter_ctx ctx, unsigned allow)
     int r = add_with(ctx, SCMP_SYS(ioctl), ioctls, sizeof ioctls / sizeof ioctls[0]);
     if (r == 0 && (allow & SANDBOX_TERMINAL_SIZE) != 0)
         r = add_with(ctx, SCMP_SYS(ioctl), terminal_ioctls, 1);
+    if (r == 0 && (allow & SANDBOX_SPLICE) != 0)
+        r = add(ctx, SCMP_SYS(splice), 0, NULL);
     if (r == 0)
         r = add_with(ctx, SCMP_SYS(fcntl), fcntls, sizeof fcntls / sizeof fcntls[0]);
     if (r == 0)

@@ -25,6 +25,9 @@ struct caller_ops {
                       uint32_t epoch, int fd);
     /* An open stream is to be ended. */
     void (*kill)(struct caller *c, uint64_t channel, const char *text);
+    /* The machine's side of an open stream says that it is over there; sent and received as it counts. NULL: the caller hears
+     * of it by the stream itself. */
+    void (*ended)(struct caller *c, uint64_t channel, const char *reason, uint64_t sent, uint64_t received);
     /* Who it is, with the rights of the moment; NULL: nobody any more. */
     const struct who *(*who)(const struct caller *c);
     uint16_t (*port)(const struct caller *c); /* where the user's connection comes from; 0: not known */

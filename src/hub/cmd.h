@@ -91,6 +91,7 @@ int cmd_invite_run(struct cmd *c);
 int cmd_machines_approve(struct cmd *c);
 int cmd_machines_revoke(struct cmd *c);
 int cmd_machines_rename(struct cmd *c);
+int cmd_ticket_run(struct cmd *c);
 int cmd_sessions_run(struct cmd *c);
 int cmd_sessions_kill(struct cmd *c);
 int cmd_log_run(struct cmd *c);

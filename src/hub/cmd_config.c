@@ -17,10 +17,11 @@ static void lower(const char *from, char *to, size_t size)
 
 int cmd_config_run(struct cmd *c)
 {
-    bool trust_hub = false;
+    bool trust_hub = false, resume = false;
     char hub[254], domain[254];
-    const struct cmd_option options[] = {{'\0', "trust-hub", &trust_hub, NULL}};
-    int status = cmd_parse(c, options, 1, 0, 0);
+    const struct cmd_option options[] = {{'\0', "trust-hub", &trust_hub, NULL},
+                                         {'\0', "resume", &resume, NULL}};
+    int status = cmd_parse(c, options, 2, 0, 0);
     if (status != CMD_GO)
         return status;
     lower(c->hub->public_host, hub, sizeof hub);
@@ -34,7 +35,8 @@ int cmd_config_run(struct cmd *c)
         cmd_out(c, "Host *\n    IgnoreUnknown KnownHostsCommand\n");
     cmd_out(c, "Host %s\n    Port %u\n", hub, port);
     cmd_out(c, "Host *.%s !%s\n", domain, hub);
-    cmd_out(c, "    ProxyJump %s%s%s:%u\n", v6 ? "[" : "", hub, v6 ? "]" : "", port);
+    cmd_out(c, "    %s %s%s%s:%u%s\n", resume ? "ProxyCommand multissh connect --hub" : "ProxyJump",
+            v6 ? "[" : "", hub, v6 ? "]" : "", port, resume ? " %n" : "");
     cmd_out(c, "    StrictHostKeyChecking accept-new\n    UserKnownHostsFile " KNOWN_HOSTS "\n");
     if (trust_hub)
         cmd_out(c, "    KnownHostsCommand /usr/bin/ssh -o BatchMode=yes -p %u %s known-hosts %%H\n", port,

@@ -1,6 +1,7 @@
 /* approve, revoke, rename: what admins do with machines. */
 #include "hub/cmd.h"
 
+#include "hub/joins.h"
 #include "hub/jumps.h"
 #include <errno.h>
 #include <stdio.h>
@@ -67,6 +68,7 @@ int cmd_machines_rename(struct cmd *c)
         return cmd_fail(c, "%s", clean);
     }
     jumps_renamed(c->hub->jumps, old, c->word[1]);
+    joins_renamed(c->hub->joins, old, c->word[1]);
     snprintf(text, sizeof text, "was called %s", old);
     cmd_audit(c, "rename", c->word[1], text);
     cmd_out(c, "%s is now called %s.\n", old, c->word[1]);

@@ -19,10 +19,13 @@ const struct command commands_table[] = {
     {"why", "NAME", "Says whether a machine can be reached, and what to do when it cannot", 0, cmd_why_run},
     {"known-hosts", "[NAME]", "Prints the machines' host keys, as lines for a known_hosts file", 0,
      cmd_config_known_hosts},
-    {"config", "[--trust-hub]",
+    {"config", "[--trust-hub] [--resume]",
      "Prints a block for ~/.ssh/config, after which machines need no -J; with --trust-hub their host keys "
-     "are asked of the hub each time",
+     "are asked of the hub each time, with --resume sessions go through multissh connect and survive a lost "
+     "network",
      0, cmd_config_run},
+    {"ticket", "NAME", "Prints what multissh connect NAME needs for a session that survives a lost network",
+     0, cmd_ticket_run},
     {"whoami", "", "Says who you are to this hub, and what you may do", 0, cmd_help_whoami},
     {"help", "[COMMAND]", "Lists the commands, or explains one", 0, cmd_help_run},
     {"invite", "[NAME] [--uses N] [--expires TIME]",

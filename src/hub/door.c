@@ -189,6 +189,7 @@ static void guest_stream(struct guest *g, const struct preamble *p, size_t n)
     struct hub *hub = g->door->hub;
     char line[PREAMBLE_MAX];
     char source[64];
+    uint16_t port = g->port;
     int fd = -1;
 
     /* The bytes are there, for they were peeked at: this takes exactly the preamble. */
@@ -199,7 +200,7 @@ static void guest_stream(struct guest *g, const struct preamble *p, size_t n)
     memcpy(source, g->source, sizeof source);
     fd = take_fd(g);
     guest_leave(g);
-    jumps_connection(hub->jumps, fd, p, source);
+    jumps_connection(hub->jumps, fd, p, source, port);
 }
 
 static void guest_user(struct guest *g)

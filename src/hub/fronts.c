@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "hub/fronts_private.h"
 #include "hub/hub_keys.h"
+#include "hub/joins.h"
 #include "hub/jumps.h"
 #include "hub/program.h"
 #include <errno.h>
@@ -369,5 +370,6 @@ void fronts_policy_changed(struct fronts *f)
 {
     for (struct front *p = f->list; p != NULL; p = p->next)
         look_again(p);
+    joins_policy_changed(f->hub->joins);
     (void)jumps_kill_unless(f->hub->jumps, may_still, NULL, "you may no longer use this machine");
 }

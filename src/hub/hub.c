@@ -10,6 +10,7 @@
 #include "hub/door.h"
 #include "hub/fronts.h"
 #include "hub/hub_keys.h"
+#include "hub/joins.h"
 #include "hub/jumps.h"
 #include "hub/listener.h"
 #include "hub/relays.h"
@@ -189,6 +190,8 @@ static int start_parts(struct hub *hub, struct errmsg *err)
     int rc = jumps_new(hub, &hub->jumps);
 
     if (rc == 0)
+        rc = joins_new(hub, &hub->joins);
+    if (rc == 0)
         rc = door_new(hub, &hub->door);
     if (rc == 0)
         rc = controls_new(hub, &hub->controls);
@@ -266,10 +269,17 @@ static void stop_cb(uv_timer_t *h)
     struct hub *hub = h->data;
 
     if (clock_now_ms() < hub->stop_by &&
-        (controls_count(hub->controls) > 0 || fronts_ending(hub->fronts) > 0))
+        (controls_count(hub->controls) > 0 || fronts_ending(hub->fronts) > 0 ||
+         joins_ending(hub->joins) > 0))
         return;
     (void)uv_timer_stop(h);
     uv_stop(hub->loop);
+}
+
+static void end_sessions(struct hub *hub, const char *text)
+{
+    fronts_end_all(hub->fronts, text);
+    joins_end_all(hub->joins, text);
 }
 
 void hub_stop(struct hub *hub, bool with_fronts)
@@ -278,7 +288,7 @@ void hub_stop(struct hub *hub, bool with_fronts)
 
     if (hub->stopping) {
         if (with_fronts)
-            fronts_end_all(hub->fronts, text);
+            end_sessions(hub, text);
         return;
     }
     hub->stopping = true;
@@ -290,7 +300,7 @@ void hub_stop(struct hub *hub, bool with_fronts)
     jumps_stop(hub->jumps);
     controls_bye(hub->controls);
     if (with_fronts)
-        fronts_end_all(hub->fronts, text);
+        end_sessions(hub, text);
     else
         fronts_end_idle(hub->fronts, text);
     (void)uv_timer_start(&hub->last, stop_cb, STOP_LOOK_MS, STOP_LOOK_MS);
@@ -300,6 +310,7 @@ void hub_release(struct hub *hub)
 {
     listener_free(hub->listener);
     fronts_free(hub->fronts);
+    joins_free(hub->joins);
     controls_free(hub->controls);
     relays_free(hub->relays);
     reload_free(hub->reload);

@@ -18,6 +18,7 @@ struct door;
 struct controls;
 struct fronts;
 struct relays;
+struct joins;
 struct jumps;
 struct admin;
 struct reload;
@@ -41,6 +42,7 @@ struct hub {
     struct fronts *fronts;
     struct relays *relays;
     struct jumps *jumps;
+    struct joins *joins;
     struct admin *admin;
     struct reload *reload;
     uv_timer_t flush, upkeep, last;

@@ -13,8 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TICKET_GRACE_S 60 /* added to dial-timeout: clocks need not agree to the second */
-
 int jumps_new(struct hub *hub, struct jumps **ret_j)
 {
     struct jumps *j = calloc(1, sizeof *j);
@@ -152,9 +150,8 @@ int jumps_dial(struct jumps *j, struct jump *p, struct link *l)
 /* Its ticket, which is the same however often a link is asked: both edges have one key. */
 static int make_ticket(struct jumps *j, struct jump *p)
 {
-    struct ticket t = {.expiry_s =
-                           clock_wall_s() + (int64_t)(j->hub->opt.dial_timeout_ms / 1000) + TICKET_GRACE_S};
-    int rc = crypto_random(t.id, sizeof t.id);
+    struct ticket t = {.expiry_s = clock_wall_s() + JUMPS_TICKET_LIFE_S};
+    int rc = ticket_id_new(false, t.id);
 
     if (rc < 0)
         return rc;
@@ -257,6 +254,16 @@ static struct machine *may_open(struct jumps *j, const struct who *w, const char
         return NULL;
     }
     return within_limits(j, w, m, text) ? m : NULL;
+}
+
+bool jumps_may(struct jumps *j, const struct who *w, const char *host,
+               char ret_machine[NAMES_MACHINE_MAX + 1], char *text)
+{
+    const struct machine *m = may_open(j, w, host, 22, text);
+
+    if (m != NULL)
+        (void)snprintf(ret_machine, NAMES_MACHINE_MAX + 1, "%s", m->name);
+    return m != NULL;
 }
 
 static void refuse_unborn(struct jumps *j, struct caller *c, uint64_t channel, const char *host,

@@ -5,6 +5,7 @@
 
 #include "hub/caller.h"
 #include "hub/link.h"
+#include "hub/refusals.h"
 #include "hub/who.h"
 #include "stream/preamble.h"
 #include <stdbool.h>
@@ -12,6 +13,10 @@
 
 struct hub;
 struct jumps;
+
+/* How long a ticket is good for the first connection: the longest restart-wait and dial-timeout, and a minute, for clocks
+ * need not agree to the second. By it the time of birth can be told from the expiry. */
+#define JUMPS_TICKET_LIFE_S 300
 
 int jumps_new(struct hub *hub, struct jumps **ret_j);
 void jumps_free(struct jumps *j);
@@ -40,8 +45,15 @@ int jumps_reached(struct jumps *j, struct link *l, uint64_t id, int fd);
 void jumps_link_gone(struct jumps *j, struct link *l);
 /* The machine has a new name: its open jumps go by it. */
 void jumps_renamed(struct jumps *j, const char *from, const char *to);
-/* A stream connection came, its preamble consumed. Takes the descriptor in every case. */
-void jumps_connection(struct jumps *j, int fd, const struct preamble *p, const char *source);
+/* A stream connection came, its preamble consumed, from this address and port. Takes the descriptor in every case. */
+void jumps_connection(struct jumps *j, int fd, const struct preamble *p, const char *source, uint16_t port);
+/* The machine of this link says that a stream is over there. One that is not there, or not of that machine, is ignored. */
+void jumps_stream_ended(struct jumps *j, const struct link *l, const uint8_t stream[TICKET_ID_SIZE],
+                        const char *reason, uint64_t sent, uint64_t received);
+/* Would a jump of w to host be tried now? From memory alone. True with the machine's name, or false with the text of the
+ * refusal (REFUSALS_TEXT_MAX). */
+bool jumps_may(struct jumps *j, const struct who *w, const char *host,
+               char ret_machine[NAMES_MACHINE_MAX + 1], char *text);
 
 struct jump_info {
     uint64_t id; /* for kill */

@@ -2,8 +2,9 @@
  * given. */
 #include "base/clock.h"
 #include "base/log.h"
-#include "hub/farewells.h"
+#include "hub/comer.h"
 #include "hub/hub_keys.h"
+#include "hub/joins.h"
 #include "hub/jumps_private.h"
 #include "hub/refusals.h"
 #include <errno.h>
@@ -128,34 +129,15 @@ void jumps_link_gone(struct jumps *j, struct link *l)
 
 /* --- connections --- */
 
-/* A stream connection whose preamble's mac held. */
-struct comer {
-    int fd;
-    const char *source;
-    const struct preamble *p;
-    uint8_t key[TICKET_KEY_SIZE];
-};
-
 static void refuse_stranger(struct jumps *j, int fd, const char *source, const char *why)
 {
     log_limited(&j->limit, LOG_LEVEL_INFO, "stream connection from %s closed: %s", source, why);
     close(fd);
 }
 
-/* final: the stream is over, and its edge need not dial again. */
 static void refuse_connection(struct jumps *j, const struct comer *c, bool final, const char *why)
 {
-    char line[PREAMBLE_MAX + 1], text[PREAMBLE_TEXT_MAX + 1];
-    int n = 0;
-
-    (void)snprintf(text, sizeof text, "the hub does not take this connection: %s", why);
-    n = preamble_refuse_format(c->p, c->key, final, text, line, sizeof line);
-    if (n < 0) {
-        refuse_stranger(j, c->fd, c->source, why);
-        return;
-    }
-    log_limited(&j->limit, LOG_LEVEL_INFO, "stream connection from %s refused: %s", c->source, why);
-    farewells_add(j->farewells, c->fd, line, (size_t)n);
+    comer_refuse(c, j->farewells, final, why);
 }
 
 static bool too_many(struct jump *p)
@@ -208,11 +190,11 @@ static void first(struct jumps *j, struct jump *p, const struct comer *c)
 
 /* A connection of a stream that is not known, with a good ticket: shortly after the hub's start it may become
  * known yet. */
-static void unknown(struct jumps *j, const struct ticket *t, const struct comer *c)
+static void unknown(struct jumps *j, const struct comer *c)
 {
     bool young = clock_now_ms() - j->began < YOUNG_MS;
 
-    if (store_kill_has(j->hub->store, t->id))
+    if (store_kill_has(j->hub->store, c->ticket->id))
         refuse_connection(j, c, true, "its stream was killed");
     else if (j->hub->stopping)
         refuse_connection(j, c, false, "the hub is shutting down");
@@ -220,31 +202,51 @@ static void unknown(struct jumps *j, const struct ticket *t, const struct comer 
         refuse_connection(j, c, !young, "its stream has ended, or is not of this hub");
 }
 
-void jumps_connection(struct jumps *j, int fd, const struct preamble *preamble, const char *source)
+static void known(struct jumps *j, struct jump *p, const struct comer *c)
 {
-    struct comer c = {.fd = fd, .source = source, .p = preamble};
+    if (!p->open && c->ticket->expiry_s < clock_wall_s())
+        refuse_connection(j, c, true, "its ticket has expired");
+    else if (c->p->edge != 'b')
+        refuse_connection(j, c, true, "the user's side of this stream is a front");
+    else if (!epoch_taken(p, c->p->epoch))
+        refuse_connection(j, c, false, "its ticket was used already by this or a later connection");
+    else if (p->open)
+        later(j, p, c);
+    else
+        first(j, p, c);
+}
+
+void jumps_connection(struct jumps *j, int fd, const struct preamble *preamble, const char *source,
+                      uint16_t port)
+{
+    uint8_t key[TICKET_KEY_SIZE];
     struct ticket t;
+    struct comer c = {.fd = fd, .source = source, .port = port, .p = preamble, .ticket = &t, .key = key};
     struct jump *p = NULL;
-    int rc = ticket_open(hub_keys_secret(j->hub->keys), preamble->ticket, &t, c.key);
+    int rc = ticket_open(hub_keys_secret(j->hub->keys), preamble->ticket, &t, key);
 
     if (rc < 0) {
         refuse_stranger(j, fd, source, rc == -EPERM ? "a forged ticket" : "a malformed ticket");
         return;
     }
     p = jumps_table_stream(j, t.id);
-    if (!preamble_verify(preamble, c.key))
+    if (!preamble_verify(preamble, key))
         refuse_stranger(j, fd, source, "a ticket without its key");
+    else if (ticket_id_joined(t.id) && (preamble->edge == 'a' || p == NULL))
+        joins_connection(j->hub->joins, &c);
     else if (p == NULL)
-        unknown(j, &t, &c);
-    else if (!p->open && t.expiry_s < clock_wall_s())
-        refuse_connection(j, &c, true, "its ticket has expired");
-    else if (preamble->edge != 'b')
-        refuse_connection(j, &c, true, "the user's side of this stream is a front");
-    else if (!epoch_taken(p, preamble->epoch))
-        refuse_connection(j, &c, false, "its ticket was used already by this or a later connection");
-    else if (p->open)
-        later(j, p, &c);
+        unknown(j, &c);
     else
-        first(j, p, &c);
-    crypto_wipe(c.key, sizeof c.key);
+        known(j, p, &c);
+    crypto_wipe(key, sizeof key);
+}
+
+void jumps_stream_ended(struct jumps *j, const struct link *l, const uint8_t stream[TICKET_ID_SIZE],
+                        const char *reason, uint64_t sent, uint64_t received)
+{
+    struct jump *p = jumps_table_stream(j, stream);
+    const struct machine *m = p != NULL ? registry_find(j->hub->registry, p->machine) : NULL;
+
+    if (m != NULL && m->link == l && p->open && p->caller->ops->ended != NULL)
+        p->caller->ops->ended(p->caller, p->channel, reason, sent, received);
 }

@@ -311,6 +311,21 @@ const struct policy_user *policy_find(const struct policy *p, const char *key, c
     return NULL;
 }
 
+const struct policy_user *policy_may(const struct policy *p, const char *user, const char *ip,
+                                     const char *machine, int64_t now_s)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const struct policy_user *u = &p->users[i];
+
+        if (strcmp(u->name, user) != 0 || (u->expiry_s != 0 && now_s >= u->expiry_s) ||
+            (ip != NULL && u->from != NULL && !addr_match_list(ip, u->from)))
+            continue;
+        if (u->admin || (u->machines != NULL && names_match_list(machine, u->machines)))
+            return u;
+    }
+    return NULL;
+}
+
 int policy_each(const struct policy *p, policy_fn *fn, void *arg)
 {
     for (size_t i = 0; i < p->n; i++) {

@@ -1,11 +1,14 @@
 /* multissh-relay: ends the TLS of one stream connection for the hub. Descriptor 3 is the accepted TCP
  * connection, of which nothing has been read, descriptor 4 a local socket that carries the plain stream. One
  * process a connection: what goes wrong in TLS hurts that connection alone. It reads its files, gives up
- * everything else, and only then looks at the first byte. */
+ * everything else, and only then looks at the first byte.
+ *
+ * With --pair: joins the two connections of a stream, descriptors 5 and 6, and speaks with the hub over 3 and 4 (pair.h). */
 #include "base/addr.h"
 #include "base/log.h"
 #include "base/options.h"
 #include "base/sandbox.h"
+#include "pair.h"
 #include "pump.h"
 #include "tls/keys.h"
 #include <errno.h>
@@ -19,12 +22,18 @@
 
 #define TCP_FD 3
 #define LOCAL_FD 4
+/* with --pair */
+#define CONTROL_FD 3
+#define LISTEN_FD 4
+#define USER_FD 5
+#define MACHINE_FD 6
 
 enum { EXIT_ENDED = 0, EXIT_CONNECTION = 1, EXIT_USAGE = 2, EXIT_START = 3 };
 
 struct settings {
     char *key, *cert, *ca;
     uint64_t grace;
+    bool pair;
 };
 
 static const struct option table[] = {
@@ -36,16 +45,21 @@ static const struct option table[] = {
      .help = "the certificate of the hub's CA, which signed it (PEM)"},
     {"grace", OPTION_UINT, offsetof(struct settings, grace), .min = 1, .max = 600000, .fallback = "10000",
      .unit = "ms", .help = "how long the TLS handshake may take"},
+    {"pair", OPTION_BOOL, offsetof(struct settings, pair), .fallback = "no",
+     .help = "join two plain connections instead"},
 };
 #define OPTIONS (sizeof(table) / sizeof(table[0]))
 
 static void print_help(void)
 {
     printf(
-        "multissh-relay: ends the TLS of one stream connection\n\n"
-        "usage: multissh-relay --key FILE --cert FILE --ca FILE [--grace MS]\n\n"
+        "multissh-relay: ends the TLS of one stream connection, or joins the two connections of a stream\n\n"
+        "usage: multissh-relay --key FILE --cert FILE --ca FILE [--grace MS]\n"
+        "       multissh-relay --pair\n\n"
         "Started by multissh-hub, not by hand: descriptor 3 is the accepted TCP connection, descriptor 4 a\n"
-        "local socket for the plain stream.\n\n");
+        "local socket for the plain stream. With --pair 3 is the hub's channel, 4 the socket at which the "
+        "next\n"
+        "hub finds the process, 5 the user's connection and 6 the machine's.\n\n");
     options_help(table, OPTIONS, stdout);
     printf(
         "\nExit status: %d both directions ended, %d the connection failed, %d wrong usage, %d it could not\n"
@@ -78,7 +92,7 @@ static int read_arguments(struct settings *set, int argc, char **argv)
         fprintf(stderr, "multissh-relay: unexpected argument '%s'; see multissh-relay --help\n", argv[next]);
         return EXIT_USAGE + 1;
     }
-    if (!set->key || !set->cert || !set->ca) {
+    if (!set->pair && (!set->key || !set->cert || !set->ca)) {
         fprintf(stderr, "multissh-relay: --key, --cert and --ca are needed; see multissh-relay --help\n");
         return EXIT_USAGE + 1;
     }
@@ -107,16 +121,16 @@ static int load_ctx(const struct settings *set, SSL_CTX **ret_ctx, struct errmsg
     return rc;
 }
 
-static int prepare_socket(int fd, struct errmsg *err)
+static int prepare_socket(int fd, int wanted, struct errmsg *err)
 {
     int type = 0, flags;
     socklen_t n = sizeof(type);
 
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != SOCK_STREAM)
-        return errmsg_set(
-            err, -EINVAL,
-            "descriptor %d is not a stream socket: multissh-relay is started by multissh-hub, not by hand",
-            fd);
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != wanted)
+        return errmsg_set(err, -EINVAL,
+                          "descriptor %d is not a %s socket: multissh-relay is started by multissh-hub, not "
+                          "by hand",
+                          fd, wanted == SOCK_STREAM ? "stream" : "packet");
     flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return errmsg_set(err, -errno, "descriptor %d: %s", fd, strerror(errno));
@@ -154,7 +168,7 @@ static int run(const struct settings *set)
     char source[64];
     int rc, status = EXIT_START;
 
-    if (prepare_socket(TCP_FD, &err) < 0 || prepare_socket(LOCAL_FD, &err) < 0 ||
+    if (prepare_socket(TCP_FD, SOCK_STREAM, &err) < 0 || prepare_socket(LOCAL_FD, SOCK_STREAM, &err) < 0 ||
         load_ctx(set, &ctx, &err) < 0) {
         log_error("%s", err.text);
         goto out;
@@ -176,6 +190,27 @@ out:
     return status;
 }
 
+static int run_pair(void)
+{
+    struct errmsg err = {""};
+    int rc = prepare_socket(CONTROL_FD, SOCK_SEQPACKET, &err);
+
+    if (rc == 0)
+        rc = prepare_socket(LISTEN_FD, SOCK_SEQPACKET, &err);
+    if (rc == 0)
+        rc = prepare_socket(USER_FD, SOCK_STREAM, &err);
+    if (rc == 0)
+        rc = prepare_socket(MACHINE_FD, SOCK_STREAM, &err);
+    if (rc == 0) {
+        tune_tcp(USER_FD);
+        tune_tcp(MACHINE_FD);
+        rc = pair_run(CONTROL_FD, LISTEN_FD, USER_FD, MACHINE_FD, &err);
+    }
+    if (rc < 0)
+        log_error("%s", err.text);
+    return rc < 0 ? EXIT_START : EXIT_ENDED;
+}
+
 int main(int argc, char **argv)
 {
     struct settings set = {0};
@@ -184,7 +219,7 @@ int main(int argc, char **argv)
     log_init("multissh-relay");
     signal(SIGPIPE, SIG_IGN);
     status = read_arguments(&set, argc, argv);
-    status = status != 0 ? status - 1 : run(&set);
+    status = status != 0 ? status - 1 : set.pair ? run_pair() : run(&set);
     options_release(table, OPTIONS, &set);
     return status;
 }

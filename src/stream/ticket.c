@@ -82,6 +82,19 @@ static bool ticket_decode(const uint8_t *p, size_t n, struct ticket *t)
     return names_machine_ok(t->machine) && names_user_ok(t->user);
 }
 
+int ticket_id_new(bool joined, uint8_t ret_id[TICKET_ID_SIZE])
+{
+    int rc = crypto_random(ret_id, TICKET_ID_SIZE);
+
+    ret_id[0] = (uint8_t)((ret_id[0] & 0x7f) | (joined ? 0x80 : 0));
+    return rc;
+}
+
+bool ticket_id_joined(const uint8_t id[TICKET_ID_SIZE])
+{
+    return (id[0] & 0x80) != 0;
+}
+
 int ticket_make(const uint8_t secret[TICKET_SECRET_SIZE], const struct ticket *t, char out[TICKET_TEXT_MAX],
                 uint8_t ret_key[TICKET_KEY_SIZE])
 {

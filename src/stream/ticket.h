@@ -10,6 +10,7 @@
 
 #include "base/crypto.h"
 #include "base/names.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 #define TICKET_SECRET_SIZE 32
@@ -24,8 +25,12 @@ struct ticket {
     char user[NAMES_USER_MAX + 1];
 };
 
-/* Makes ticket and key. t->id is filled with random bytes by the caller (crypto_random). Returns 0, -EINVAL
- * or -EIO. */
+/* A new stream's id: random, but for its first bit, which says who edge a is: a connection of its own, that
+ * dials the hub as edge b does (joined), or a channel of a front. Returns 0 or -EIO. */
+int ticket_id_new(bool joined, uint8_t ret_id[TICKET_ID_SIZE]);
+bool ticket_id_joined(const uint8_t id[TICKET_ID_SIZE]);
+
+/* Makes ticket and key; t->id is one of ticket_id_new. Returns 0, -EINVAL or -EIO. */
 int ticket_make(const uint8_t secret[TICKET_SECRET_SIZE], const struct ticket *t, char out[TICKET_TEXT_MAX],
                 uint8_t ret_key[TICKET_KEY_SIZE]);
 /* Verifies the MAC in constant time, then parses. Does not look at the expiry. Returns 0, -EINVAL (malformed)

@@ -64,7 +64,7 @@ def test_flags_and_commands_are_in_the_page(bench, name):
                                                        check=True).stdout))
     for flag in ("--state", "--help", "--version"):
         assert flag in text.replace("−", "-"), flag
-    words = {"multissh-hub": ["invite", "approve", "revoke", "rename", "sessions", "kill", "log", "known-hosts", "config", "whoami", "why", "stop"],
+    words = {"multissh-hub": ["invite", "approve", "revoke", "rename", "sessions", "kill", "log", "known-hosts", "config", "ticket", "whoami", "why", "stop"],
              "multissh-agent": ["join", "run"], "multissh-sshd": ["--inetd", "--sftp", "--print-host-key"]}[name]
     for word in words:
         assert word in text.replace("−", "-"), word

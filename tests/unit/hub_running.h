@@ -86,7 +86,8 @@ static inline void running_end(struct running *r)
     config_release(&r->config);
     d = opendir(r->scratch.folder);
     for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d))
-        (void)unlinkat(dirfd(d), e->d_name, 0);
+        if (unlinkat(dirfd(d), e->d_name, 0) < 0)
+            (void)unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR); /* empty: what a test leaves there is its fault */
     if (d != NULL)
         closedir(d);
     assert_int_equal(rmdir(r->scratch.folder), 0);

@@ -695,7 +695,7 @@ static void unknown_commands(void **state)
     struct bench *b = *state;
     assert_int_equal(run(&b->alice, "frobnicate -x"), 2);
     says(b->err, "frobnicate is not a command");
-    says(b->err, "list, why, known-hosts, config, whoami, help.");
+    says(b->err, "list, why, known-hosts, config, ticket, whoami, help.");
     says(b->err, "ssh -J hub.example.com:2244 user@NAME COMMAND");
     assert_string_equal(b->out, "");
     assert_int_equal(run(&b->alice, "\x1b]0;x\x07"), 2);

@@ -211,7 +211,7 @@ static int connect_stream(struct bench *b, uint32_t epoch)
     (void)snprintf(p.ticket, sizeof p.ticket, "%s", b->w.last.ticket);
     assert_int_equal(preamble_sign(&p, b->w.last.key), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    jumps_connection(b->r.hub.jumps, pair[0], &p, "192.0.2.9");
+    jumps_connection(b->r.hub.jumps, pair[0], &p, "192.0.2.9", 4712);
     return pair[1];
 }
 
@@ -342,7 +342,7 @@ static void test_a_listener_pushes_nobody_out(void **state)
     (void)snprintf(p.ticket, sizeof p.ticket, "%s", b->w.last.ticket);
     assert_int_equal(preamble_sign(&p, b->w.last.key), 0);
     p.epoch = 9;
-    jumps_connection(b->r.hub.jumps, pair[0], &p, "192.0.2.66");
+    jumps_connection(b->r.hub.jumps, pair[0], &p, "192.0.2.66", 4712);
     assert_string_equal(refusal(b, pair[1], 9).text, "");
     close(pair[1]);
     assert_false(try_receive(b, b->front));
@@ -477,7 +477,7 @@ static void test_connections(void **state)
     (void)snprintf(p.ticket, sizeof p.ticket, "%s", b->w.last.ticket);
     p.ticket[10] = p.ticket[10] == 'A' ? 'B' : 'A';
     p.epoch = 4;
-    jumps_connection(b->r.hub.jumps, pair[0], &p, "192.0.2.9");
+    jumps_connection(b->r.hub.jumps, pair[0], &p, "192.0.2.9", 4712);
     assert_true(refused(b, pair[1]));
     close(pair[1]);
     /* After the end nothing comes in by it. */

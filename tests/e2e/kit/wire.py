@@ -173,8 +173,14 @@ class Control:
 
 # --- tickets and streams ---
 
-def make_ticket(secret, machine, user, expiry, stream=None):
-    stream = stream or os.urandom(16)
+def stream_id(joined=False):
+    """A new stream's id; its first bit says that edge a is a connection of its own."""
+    first, *rest = os.urandom(16)
+    return bytes([first & 0x7f | (0x80 if joined else 0), *rest])
+
+
+def make_ticket(secret, machine, user, expiry, stream=None, joined=False):
+    stream = stream or stream_id(joined)
     payload = bytes([1]) + stream + struct.pack(">Q", expiry)
     for text in (machine, user):
         payload += bytes([len(text)]) + text.encode()
@@ -224,14 +230,14 @@ def exact(sock, count):
 
 
 class Stream:
-    """Edge b of a stream, on one connection, by hand."""
+    """An edge of a stream, on one connection, by hand."""
 
     RESUME, PROOF, DATA, ACK, EOF, PING, PONG, RESET = range(1, 9)
 
-    def __init__(self, hub, ticket, key, epoch=0, window=1 << 20):
+    def __init__(self, hub, ticket, key, epoch=0, window=1 << 20, edge="b"):
         self.sock = connect(hub)
-        self.key, self.epoch, self.window = key, epoch, window
-        self.sock.sendall(preamble(ticket, key, "b", epoch))
+        self.key, self.epoch, self.window, self.edge = key, epoch, window, edge
+        self.sock.sendall(preamble(ticket, key, edge, epoch))
         self.nonce, self.sent = os.urandom(32), 0
 
     def frame(self, kind, payload=b""):
@@ -250,7 +256,7 @@ class Stream:
         self.frame(self.RESUME, own)
         kind, theirs = self.next()
         assert kind == self.RESUME, kind
-        proof = hmac.digest(self.key, b"multissh proof v1\0b" + own + theirs, "sha256")
+        proof = hmac.digest(self.key, b"multissh proof v1\0" + self.edge.encode() + own + theirs, "sha256")
         if spoil:
             proof = bytes([proof[0] ^ 1]) + proof[1:]
         self.frame(self.PROOF, proof)
