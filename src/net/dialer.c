@@ -33,6 +33,9 @@ struct dialer {
     uv_timer_t timer;
     struct addr_hostport to;
     struct proxy proxy;
+    struct sockaddr_storage fixed; /* family 0: none */
+    struct addr_hostport fixed_for;
+    unsigned first;
     struct sockaddr_in source; /* family 0: none */
     dialer_fn *fn;
     void *arg;
@@ -284,6 +287,17 @@ static void add_address(struct dialer *d, const struct sockaddr *sa)
     memcpy(&d->address[d->n++], sa, size);
 }
 
+/* The wanted one becomes the first one. */
+static void rotate(struct dialer *d)
+{
+    struct sockaddr_storage from[DIALER_ADDRESSES_MAX];
+    if (d->n == 0 || d->first % d->n == 0)
+        return;
+    memcpy(from, d->address, d->n * sizeof from[0]);
+    for (size_t i = 0; i < d->n; i++)
+        d->address[i] = from[(i + d->first) % d->n];
+}
+
 static void lookup_failed(struct dialer *d, int status)
 {
     d->status = status;
@@ -301,6 +315,7 @@ static void on_looked_up(uv_getaddrinfo_t *req, int status, struct addrinfo *lis
         uv_timer_stop(&d->timer);
         for (const struct addrinfo *i = status == 0 ? list : NULL; i != NULL; i = i->ai_next)
             add_address(d, i->ai_addr);
+        rotate(d);
         if (d->n == 0) {
             lookup_failed(d, status != 0 ? status : UV_EAI_NONAME);
         } else {
@@ -326,6 +341,13 @@ static void lookup_begin(struct dialer *d)
     struct sockaddr_storage numeric;
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
     const struct addr_hostport *hop = first_hop(d);
+    if (d->fixed.ss_family != 0 && hop->port == d->fixed_for.port &&
+        strcmp(hop->host, d->fixed_for.host) == 0) {
+        add_address(d, (const struct sockaddr *)&d->fixed);
+        d->resolved = true;
+        uv_timer_start(&d->timer, on_deferred, 0, 0);
+        return;
+    }
     memset(&numeric, 0, sizeof numeric);
     if (uv_ip4_addr(hop->host, hop->port, (struct sockaddr_in *)&numeric) == 0 ||
         uv_ip6_addr(hop->host, hop->port, (struct sockaddr_in6 *)&numeric) == 0) {
@@ -364,10 +386,12 @@ int dialer_new(const struct dialer_config *config, dialer_fn *fn, void *arg, str
         d->proxy = *config->proxy;
     if (config->source != NULL && config->source->sa_family == AF_INET)
         memcpy(&d->source, config->source, sizeof d->source);
-    if (config->fixed != NULL && !d->proxy.on) { /* should the system name a proxy, then it is forgotten */
-        add_address(d, config->fixed);
-        d->resolved = true;
-    }
+    if (config->fixed != NULL)
+        memcpy(&d->fixed, config->fixed,
+               config->fixed->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                    : sizeof(struct sockaddr_in));
+    d->fixed_for = config->fixed_for != NULL ? *config->fixed_for : config->to;
+    d->first = config->first;
     d->fn = fn;
     d->arg = arg;
     uv_timer_init(d->loop, &d->timer);
@@ -391,8 +415,6 @@ static void on_asked(void *arg, int status, const struct proxy *proxy, const cha
     if (d->proxy.on) {
         addr_format(&d->proxy.at, 0, where, sizeof where);
         log_debug("dial: the system's proxy on the way to %s is %s", d->to.host, where);
-        d->n = 0;
-        d->resolved = false;
     }
     dialer_next(d);
 }
@@ -418,6 +440,11 @@ void dialer_next(struct dialer *d)
 bool dialer_proxied(const struct dialer *d)
 {
     return d->proxy.on;
+}
+
+const struct proxy *dialer_proxy(const struct dialer *d)
+{
+    return &d->proxy;
 }
 
 const struct sockaddr *dialer_peer(const struct dialer *d)

@@ -17,7 +17,12 @@ struct dialer_config {
     uv_loop_t *loop;
     struct addr_hostport to;
     const struct sockaddr
-        *fixed; /* go to this address and ask no DNS; copied. Not used with a proxy. NULL: to is looked up */
+        *fixed; /* go to this address and ask no DNS, where the first hop, which is the proxy if there
+                                     is one, is fixed_for; copied. NULL: it is looked up */
+    const struct addr_hostport *fixed_for; /* copied; NULL: to */
+    unsigned
+        first; /* begin with this one of a name's addresses, counted in a circle: so that dials that overlap do not
+                       all wait for the same one */
     const struct proxy *proxy; /* copied; NULL: none; the system is asked when it says so */
     const struct sockaddr
         *source; /* IPv4: bind to it where the other end is in 127.0.0.0/8, if it can be had;
@@ -40,6 +45,8 @@ void dialer_next(struct dialer *d);
 const struct sockaddr *dialer_peer(const struct dialer *d);
 /* Is it a proxy's? Valid as that. */
 bool dialer_proxied(const struct dialer *d);
+/* The proxy that was used, also when the system named it; !on: none. Valid as that. */
+const struct proxy *dialer_proxy(const struct dialer *d);
 /* Ends everything; no calls follow. NULL-safe; also from within fn. */
 void dialer_free(struct dialer *d);
 

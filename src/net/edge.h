@@ -47,10 +47,10 @@ struct edge_calls {
     /* Something happened: look at the stream (sink, room of the source, state). What is pushed and taken in it needs
      * no edge_poke. Called also when the stream is no longer STREAM_OPEN. Never NULL. */
     void (*turn)(void *arg);
-    /* The first connection to the hub stands, and the preamble is on its way. Once, before any failed. */
+    /* The first connection to the hub stands, and the preamble is on its way. Once. */
     void (*opened)(void *arg);
-    /* A connection came to nothing, and no other one is on its way or in use. words: for people, what happened to it.
-     * The edge goes on trying while the stream is open; an owner that wants no more resets the stream, or frees e. */
+    /* A connection came to nothing, or was lost, and no other one is on its way or in use. words: for people, what
+     * happened to it. The edge goes on trying while the stream is open; an owner that wants no more resets the stream, or frees e. */
     void (*failed)(void *arg, const char *words);
     /* The hub, and nobody else (it proved that it has the stream's key), will not have a connection. final: it never
      * will; the stream is STREAM_RESET_BY_US with that reason when this is called. Else the edge goes on trying.

@@ -26,7 +26,7 @@ int stream_new(const struct stream_config *config, uint64_t now, struct stream *
     s->now = s->born = s->activity_at = s->lost_at = now;
     s->live = -1;
     s->epoch_floor = -1;
-    s->ack_at = s->await_since = s->linger_at = s->end_at = STREAM_NEVER;
+    s->ack_at = s->await_since = s->probe_at = s->linger_at = s->end_at = STREAM_NEVER;
     ring_init(&s->source, window);
     ring_init(&s->sink, window);
     *ret_s = s;

@@ -150,6 +150,9 @@ void stream_detach(struct stream *s, int c, uint64_t now);
 bool stream_wants_close(const struct stream *s, int c);
 int stream_live(const struct stream *s);       /* index of the proven connection in use, or -1 */
 bool stream_ever_live(const struct stream *s); /* some connection was proven at some time */
+/* Since when there is no live connection, or the live one has not answered for longer than it may; UINT64_MAX: all
+ * is well. In the beginning: since stream_new. */
+uint64_t stream_silent_since(const struct stream *s, uint64_t now);
 
 /* --- for the edge that dials --- */
 /* Is a (further) connection wanted now, and with which epoch? True when none is live (at once), or when the
@@ -158,6 +161,12 @@ bool stream_ever_live(const struct stream *s); /* some connection was proven at 
  * with that epoch, or drops it; epochs only grow. To be called after stream_tick and stream_detach:
  * stream_next_tick counts on it. */
 bool stream_wants_dial(struct stream *s, uint64_t now, uint32_t *ret_epoch);
+/* Is a connection that has just been opened still of use? Not when the live one has answered meanwhile, or another one's
+ * handshake makes progress: then it is to be closed in place of attached. */
+bool stream_needs_conn(struct stream *s, uint64_t now);
+/* The network has changed. The live connection is sent a PING, and a further one is wanted when it has not answered
+ * within a second (longer when its round trips were); the 2 s between dials become half a second once. */
+void stream_probe(struct stream *s, uint64_t now);
 
 /* --- time --- */
 /* When stream_tick is to be called at the latest (ms, monotonic), UINT64_MAX for never. */

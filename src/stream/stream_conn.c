@@ -158,7 +158,7 @@ static void stream_conn_proven(struct stream *s, int c, const struct frame_resum
     s->proofs++;
     s->peer_window = peer->window;
     s->lost_at = STREAM_NEVER;
-    s->await_since = STREAM_NEVER;
+    s->await_since = s->probe_at = STREAM_NEVER;
     s->heard_at = s->ping_at = s->now;
     s->ack_due = s->delivered > 0; /* the last ACK may have been lost with the connection before */
     s->pong_due = false;

@@ -29,6 +29,8 @@
 #define STREAM_ANSWER_MIN_MS 3000
 #define STREAM_ANSWER_MAX_MS 15000
 #define STREAM_DIAL_EVERY_MS 2000
+#define STREAM_PROBE_MS 1000     /* for an answer after a change of the network */
+#define STREAM_PROBE_DIAL_MS 500 /* changes of the network make nobody dial more often */
 #define STREAM_TRIM_MS 2000
 #define STREAM_FLUSH_MS 5000 /* how long the last frames may take after the end */
 #define STREAM_PATIENCE_DEFAULT_MS 300000
@@ -80,7 +82,7 @@ struct stream {
     int64_t epoch_floor; /* the highest epoch proven; -1 before */
     uint64_t next_epoch; /* above UINT32_MAX: there is none left */
     uint32_t proofs;
-    uint64_t dial_next; /* not before then */
+    uint64_t dialed_at, dial_next; /* dial_next: not before then */
 
     /* to the peer; every sequence below acked is delivered there */
     struct ring source;
@@ -105,6 +107,7 @@ struct stream {
     /* is the peer there? */
     uint64_t heard_at;    /* the last answer on the live connection */
     uint64_t await_since; /* since when something is unanswered */
+    uint64_t probe_at;    /* after a change of the network: until when the live connection is to answer */
     uint64_t ping_at;     /* the last PING */
     uint64_t round_trip;  /* ms, decaying maximum; 0: not known */
     uint64_t activity_at; /* the last byte of data, either way */

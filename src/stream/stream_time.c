@@ -20,7 +20,7 @@ void stream_arm(struct stream *s)
 void stream_answered(struct stream *s)
 {
     s->heard_at = s->now;
-    s->await_since = STREAM_NEVER;
+    s->await_since = s->probe_at = STREAM_NEVER;
 }
 
 /* How long an answer may take before a fresh connection is tried: a slow path must not be taken for a dead
@@ -28,6 +28,14 @@ void stream_answered(struct stream *s)
 uint64_t stream_answer_ms(const struct stream *s)
 {
     return time_clamp(3 * s->round_trip, STREAM_ANSWER_MIN_MS, STREAM_ANSWER_MAX_MS);
+}
+
+static void time_send_ping(struct stream *s)
+{
+    s->ping_due = true;
+    s->ping_value = s->now - s->born;
+    s->ping_at = s->now;
+    stream_arm(s);
 }
 
 /* When the next PING is due on the live connection. While something is under way: 2 s after the last answer
@@ -59,23 +67,57 @@ static uint64_t time_trim(const struct stream *s)
     return idle ? s->activity_at + STREAM_TRIM_MS : STREAM_NEVER;
 }
 
-static uint64_t time_dial(const struct stream *s)
+/* Since when, or from when on, a further connection is of use, if nothing happens meanwhile. */
+static uint64_t time_needed(const struct stream *s)
 {
-    uint64_t at;
+    uint64_t at = 0;
 
-    if (s->state != STREAM_OPEN || !s->dials || s->next_epoch > UINT32_MAX)
+    if (s->state != STREAM_OPEN)
         return STREAM_NEVER;
     if (s->live >= 0 && s->await_since == STREAM_NEVER)
         return STREAM_NEVER;
-    at = s->live < 0 ? s->dial_next : s->await_since + stream_answer_ms(s);
-    if (at < s->dial_next)
-        at = s->dial_next;
+    if (s->live >= 0)
+        at = time_min(s->await_since + stream_answer_ms(s), s->probe_at);
     for (int c = 0; c < STREAM_CONNS; c++) {
         const struct conn *k = &s->conns[c];
         if (k->phase == CONN_PROVING && at < k->resume_at + stream_answer_ms(s))
             at = k->resume_at + stream_answer_ms(s);
     }
     return at;
+}
+
+static uint64_t time_dial(const struct stream *s)
+{
+    uint64_t at = s->dials && s->next_epoch <= UINT32_MAX ? time_needed(s) : STREAM_NEVER;
+
+    return at < s->dial_next ? s->dial_next : at;
+}
+
+bool stream_needs_conn(struct stream *s, uint64_t now)
+{
+    stream_clock(s, now);
+    return time_needed(s) <= s->now;
+}
+
+void stream_probe(struct stream *s, uint64_t now)
+{
+    stream_clock(s, now);
+    if (s->state != STREAM_OPEN)
+        return;
+    if (s->dial_next > s->now)
+        s->dial_next = s->dialed_at + STREAM_PROBE_DIAL_MS;
+    if (s->live < 0 || s->probe_at != STREAM_NEVER)
+        return;
+    s->probe_at = s->now + time_clamp(3 * s->round_trip, STREAM_PROBE_MS, STREAM_ANSWER_MAX_MS);
+    time_send_ping(s);
+}
+
+uint64_t stream_silent_since(const struct stream *s, uint64_t now)
+{
+    if (s->live < 0)
+        return s->lost_at;
+    return s->await_since != STREAM_NEVER && s->await_since + stream_answer_ms(s) <= now ? s->await_since
+                                                                                         : STREAM_NEVER;
 }
 
 bool stream_wants_dial(struct stream *s, uint64_t now, uint32_t *ret_epoch)
@@ -85,6 +127,7 @@ bool stream_wants_dial(struct stream *s, uint64_t now, uint32_t *ret_epoch)
         return false;
     stream_conn_make_room(s);
     *ret_epoch = (uint32_t)s->next_epoch++;
+    s->dialed_at = s->now;
     s->dial_next = s->now + STREAM_DIAL_EVERY_MS;
     return true;
 }
@@ -130,10 +173,7 @@ void stream_tick(struct stream *s, uint64_t now)
         s->ack_at = STREAM_NEVER;
     }
     if (s->live >= 0 && time_ping(s) <= s->now) {
-        s->ping_due = true;
-        s->ping_value = s->now - s->born;
-        s->ping_at = s->now;
-        stream_arm(s);
+        time_send_ping(s);
     }
     if (time_trim(s) <= s->now) {
         ring_trim(&s->source);

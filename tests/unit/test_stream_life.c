@@ -354,6 +354,73 @@ static void test_no_dial_over_a_handshake(void **state)
     stream_free(b);
 }
 
+/* The network has changed: the live connection has a second to prove itself. */
+static void test_probe(void **state)
+{
+    struct pair p;
+    uint32_t epoch = 0;
+
+    (void)state;
+    pair_up(&p, 0);
+    p.now += 10000;
+    stream_tick(p.b, p.now);
+    pair_run(p.a, p.ca, p.b, p.cb, p.now);
+    /* it answers */
+    stream_probe(p.b, p.now);
+    assert_int_equal(stream_next_tick(p.b), p.now + 1000);
+    pair_run(p.a, p.ca, p.b, p.cb, p.now + 200);
+    assert_false(stream_wants_dial(p.b, p.now + 1500, &epoch));
+    /* it does not; being told again does not put it off */
+    p.now += 2000;
+    stream_probe(p.b, p.now);
+    assert_int_equal(pair_take(p.b, p.cb, (uint8_t[64]){0}, 64, p.now), 13);
+    stream_probe(p.b, p.now + 600);
+    assert_int_equal(stream_silent_since(p.b, p.now + 999), UINT64_MAX);
+    assert_false(stream_needs_conn(p.b, p.now + 999));
+    assert_false(stream_wants_dial(p.b, p.now + 999, &epoch));
+    assert_true(stream_needs_conn(p.b, p.now + 1000));
+    assert_true(stream_wants_dial(p.b, p.now + 1000, &epoch));
+    assert_int_equal(epoch, 1);
+    assert_int_equal(stream_silent_since(p.b, p.now + 3000), p.now);
+    /* and again: a dial on the network that was is no reason to wait for 2 s, but for half a one */
+    assert_false(stream_wants_dial(p.b, p.now + 1499, &epoch));
+    stream_probe(p.b, p.now + 1100);
+    stream_probe(p.b, p.now + 1200);
+    assert_false(stream_wants_dial(p.b, p.now + 1499, &epoch));
+    assert_true(stream_wants_dial(p.b, p.now + 1500, &epoch));
+    pair_down(&p);
+}
+
+/* What was dialled beside a live connection is of no use when that one answers after all. */
+static void test_needs_conn(void **state)
+{
+    struct pair p;
+    uint32_t epoch = 0;
+
+    (void)state;
+    pair_up(&p, 0);
+    assert_false(stream_needs_conn(p.b, p.now));
+    pair_push(p.b, "x");
+    pair_take(p.b, p.cb, (uint8_t[64]){0}, 0, p.now);
+    p.now += 10000;
+    stream_tick(p.b, p.now);
+    pair_run(p.a, p.ca, p.b, p.cb, p.now);
+    stream_tick(p.b, p.now + 2000);
+    assert_true(pair_take(p.b, p.cb, (uint8_t[64]){0}, 0, p.now + 2000) == 0);
+    assert_true(stream_wants_dial(p.b, p.now + 5000, &epoch));
+    assert_true(stream_needs_conn(p.b, p.now + 5000));
+    pair_run(p.a, p.ca, p.b, p.cb, p.now + 5100);
+    assert_false(stream_needs_conn(p.b, p.now + 5100));
+    assert_int_equal(stream_silent_since(p.b, p.now + 5100), UINT64_MAX);
+    /* none is live */
+    stream_detach(p.b, p.cb, p.now + 5200);
+    assert_true(stream_needs_conn(p.b, p.now + 5200));
+    assert_int_equal(stream_silent_since(p.b, p.now + 5200), p.now + 5200);
+    stream_reset(p.b, STREAM_CODE_LOCAL, "");
+    assert_false(stream_needs_conn(p.b, p.now + 5300));
+    pair_down(&p);
+}
+
 /* A path with a round trip of 2.5 s is slow, not dead. */
 static void test_slow_is_not_dead(void **state)
 {
@@ -616,6 +683,8 @@ int main(void)
         cmocka_unit_test(test_stuck_sink_is_not_a_dead_peer),
         cmocka_unit_test(test_dial_rules),
         cmocka_unit_test(test_no_dial_over_a_handshake),
+        cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_needs_conn),
         cmocka_unit_test(test_slow_is_not_dead),
         cmocka_unit_test(test_idle_notices_death),
         cmocka_unit_test(test_patience),

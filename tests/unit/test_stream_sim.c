@@ -183,7 +183,10 @@ static void link_arrive(struct link *l, int e)
 
     if (l->side[e] != SIDE_COMING || l->coming_at[e] > w.now)
         return;
-    slot = w.edge[e].s ? stream_attach(w.edge[e].s, l->epoch[e], w.now) : -ESHUTDOWN;
+    slot = -ESHUTDOWN;
+    /* One who dialled may find that it was for nothing. */
+    if (w.edge[e].s && ((e == 0 && !w.both_dial) || rnd(2) == 0 || stream_needs_conn(w.edge[e].s, w.now)))
+        slot = stream_attach(w.edge[e].s, l->epoch[e], w.now);
     SIM_CHECK(slot >= 0 || slot == -EBUSY || slot == -ESTALE || slot == -ESHUTDOWN);
     l->slot[e] = slot;
     if (slot < 0)
@@ -334,6 +337,8 @@ static void edge_tick(struct edge *x, int e)
 
     if (!x->s)
         return;
+    if (w.chaos && rnd(200) == 0)
+        stream_probe(x->s, w.now);
     stream_tick(x->s, w.now);
     if (stream_wants_dial(x->s, w.now, &epoch))
         link_dial(e, epoch);

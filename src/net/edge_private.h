@@ -1,0 +1,109 @@
+/* The inside of an edge, for edge*.c alone.
+ *
+ * edge.c       its life, and the turn: who is called when
+ * edge_open.c  how a connection comes to be: the way, TLS, the preamble
+ * edge_conn.c  a connection's bytes and its end */
+#ifndef MULTISSH_NET_EDGE_PRIVATE_H
+#define MULTISSH_NET_EDGE_PRIVATE_H
+
+#include "base/errmsg.h"
+#include "net/dialer.h"
+#include "net/edge.h"
+#include "stream/preamble.h"
+
+/* What is copied when a socket took less than was there. */
+#define EDGE_STAGE 16384
+/* A connection on which nothing has come after this may be one that does not get through. */
+#define EDGE_SILENT_MS 3000
+/* For a connection's TLS handshake. */
+#define EDGE_HANDSHAKE_MS 10000
+/* For a connection's last words, when the stream is over. */
+#define EDGE_FLUSH_MS 2000
+
+struct tls_pipe;
+
+/* A way that a connection took. */
+struct edge_path {
+    struct addr_hostport to;
+    struct proxy proxy;
+    struct sockaddr_storage at; /* of the first hop; family 0: there is none */
+};
+
+/* A connection. On the heap; after its close it is nobody's and frees itself. */
+struct edge_conn {
+    struct edge *edge; /* NULL: closed */
+    uint32_t epoch;
+    int index; /* in the stream; -1: not attached yet */
+    bool tls, proven, suspect, writing, shut;
+    bool heard;            /* something of the other edge has come */
+    uint64_t opened_at;    /* or when the TLS handshake began */
+    uint64_t close_at;     /* not 0: the stream is over; the last words are on their way, until then */
+    struct dialer *dialer; /* while it is being opened */
+    struct edge_path path;
+    struct session_trust trust;
+    uv_tcp_t *tcp;         /* plain */
+    struct tls_pipe *pipe; /* in TLS */
+    uv_write_t write;
+    uv_shutdown_t shutdown;
+    size_t stage_n, line_n;
+    char *stage; /* EDGE_STAGE bytes */
+    char *line;  /* PREAMBLE_MAX bytes: what may become a refusal */
+};
+
+struct edge {
+    uv_loop_t *loop;
+    uv_timer_t timer;
+    uint64_t timer_at; /* 0: not armed */
+    const struct edge_calls *calls;
+    void *arg;
+    struct stream *stream;
+    struct edge_conn *conns[STREAM_CONNS];
+    char role, ticket[TICKET_TEXT_MAX], label[EDGE_LABEL_MAX];
+    uint8_t key[TICKET_KEY_SIZE];
+    SSL_CTX *tls;
+    char *scratch;
+    unsigned tries;          /* since a connection was proven */
+    struct edge_path proven; /* of the last one that was */
+    bool is_auto;            /* the way said so, the last time */
+    bool tls_first, next_tls, plain_failed, plain_worked;
+    bool opened, failed, needs_tls; /* the owner is to be told */
+    bool told_opened, told_needs_tls;
+    bool again; /* the owner is to be called in a turn of its own */
+    bool running, over, freed;
+    bool expected; /* edge_expect */
+    uint64_t expected_at;
+    enum stream_state told; /* the state at the last `turn` */
+    struct errmsg words;    /* what happened to the last connection that failed */
+};
+
+/* edge.c */
+/* Something happened: to be called from the loop's callbacks alone, for it calls the owner. e may be freed by then. */
+void edge_turn(struct edge *e);
+
+/* edge_open.c */
+/* Opens one more; when it fails the stream will want another. */
+void edge_conn_open(struct edge *e, uint32_t epoch, uint64_t now);
+/* A preamble of the connection, signed. Returns 0 or a negative code. */
+int edge_conn_preamble(const struct edge_conn *c, struct preamble *ret_p);
+
+/* edge_conn.c */
+/* Closes it because it failed; the owner is told in the next turn. */
+void edge_conn_fail(struct edge_conn *c, const char *words, uint64_t now);
+/* It came to nothing. Where the way is to be found out, the next one goes the other way. */
+void edge_conn_note_failure(struct edge_conn *c);
+/* Fills the stage, behind what is there, with output of the stream and has it written when the socket takes it. Returns
+ * 0 or a negative code. */
+int edge_conn_stage(struct edge_conn *c, uint64_t now);
+/* Bytes came. */
+void edge_conn_take(struct edge_conn *c, const void *data, size_t n);
+/* Begins to read a plain one. Returns 0 or a negative code. */
+int edge_conn_read(struct edge_conn *c);
+/* Sends what is to be sent; closes it when the stream wants that. */
+void edge_conn_pump(struct edge_conn *c, uint64_t now);
+void edge_conn_close(struct edge_conn *c, uint64_t now);
+/* Only for one that never had a socket. */
+void edge_conn_free(struct edge_conn *c);
+/* When it is to be looked at; UINT64_MAX: never. */
+uint64_t edge_conn_due(const struct edge_conn *c);
+
+#endif
