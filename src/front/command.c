@@ -20,7 +20,11 @@ struct command {
     struct front *front;
     struct ssh_chan *chan;
     uint64_t id; /* 0: no command yet */
-    bool tty, ended, more, interrupted, to_hub;
+    bool tty, ended, more, interrupted;
+    bool to_hub, begun;   /* the hub runs it; some of its output has come */
+    uint64_t waits_since; /* without a hub; 0: there is one */
+    char *text;           /* of the command, until output comes */
+    const char *trouble;  /* to be said behind the output that is pending */
     unsigned columns, status;
     bool error; /* what is in pending is for stderr */
     struct buf pending;
@@ -65,6 +69,7 @@ void command_open(struct front *front, struct ssh_ask *ask)
         return;
     }
     ssh_chan_own(c->chan, c, on_data);
+    front->uses++;
     c->next = front->commands;
     front->commands = c;
 }
@@ -97,27 +102,38 @@ static void finish(struct command *c, unsigned status)
     c->to_hub = false;
 }
 
-static void run(struct command *c, const char *text)
+static void ask_hub(struct command *c)
 {
     cJSON *message;
-    c->id = front_next_id(c->front);
     if (!hub_link_up(c->front->link)) {
-        put(c, "multissh: " FRONT_RESTARTING "\n", true);
-        finish(c, 1);
+        c->waits_since = ssh_loop_now(c->front->loop);
         return;
     }
+    c->waits_since = 0;
+    message = json_new("exec");
+    (void)json_add_int(message, "id", (int64_t)c->id);
+    (void)json_add_str(message, "command", c->text);
+    (void)json_add_bool(message, "tty", c->tty);
+    (void)json_add_int(message, "columns", c->columns);
+    front_send(c->front, message);
+}
+
+static void run(struct command *c, const char *text)
+{
+    c->id = front_next_id(c->front);
     if (strlen(text) > COMMAND_MAX || !utf8_ok(text, strlen(text))) {
         put(c, "multissh: the command is too long or not UTF-8\n", true);
         finish(c, 2);
         return;
     }
+    c->text = strdup(text);
+    if (c->text == NULL) {
+        put(c, "multissh: out of memory\n", true);
+        finish(c, 1);
+        return;
+    }
     c->to_hub = true;
-    message = json_new("exec");
-    (void)json_add_int(message, "id", (int64_t)c->id);
-    (void)json_add_str(message, "command", text);
-    (void)json_add_bool(message, "tty", c->tty);
-    (void)json_add_int(message, "columns", c->columns);
-    front_send(c->front, message);
+    ask_hub(c);
 }
 
 static void subsystem(struct command *c, const char *name)
@@ -190,13 +206,16 @@ void command_output(struct front *front, const cJSON *message)
 {
     struct command *c = find_id(front, message);
     const char *data = json_str(message, "data", OUTPUT_MAX);
-    if (c == NULL || c->ended || data == NULL) {
+    if (c == NULL || c->ended || !c->to_hub || data == NULL) {
         return;
     }
     if (buf_len(&c->pending) > 0) {
         front_log(front, LOG_LEVEL_ERROR, "output of a command came before it was asked for");
         return;
     }
+    c->begun = true;
+    free(c->text);
+    c->text = NULL;
     put(c, data, json_bool(message, "error", false));
     c->more = !json_bool(message, "last", false);
 }
@@ -204,7 +223,7 @@ void command_output(struct front *front, const cJSON *message)
 void command_exit(struct front *front, const cJSON *message)
 {
     struct command *c = find_id(front, message);
-    if (c != NULL && !c->ended) {
+    if (c != NULL && !c->ended && c->to_hub) {
         finish(c, (unsigned)json_int_or(message, "status", 0, 255, 255));
     }
 }
@@ -232,6 +251,16 @@ static bool command_turn(struct command *c)
         buf_clear(&c->pending);
         finish(c, INTERRUPTED);
     }
+    if (c->to_hub && !c->begun && front_waited_enough(c->front, c->waits_since)) {
+        c->trouble = front_why_no_hub(c->front);
+    }
+    if (c->trouble != NULL && buf_len(&c->pending) == 0) {
+        put(c, "multissh: ", true);
+        put(c, c->trouble, true);
+        put(c, "\n", true);
+        c->trouble = NULL;
+        finish(c, 1);
+    }
     while (buf_len(&c->pending) > 0) {
         long wrote =
             ssh_chan_write(c->chan, buf_data(&c->pending), buf_len(&c->pending), c->error && !c->tty);
@@ -242,6 +271,10 @@ static bool command_turn(struct command *c)
             return true;
         }
         buf_consume(&c->pending, (size_t)wrote);
+    }
+    if (c->trouble != NULL) {
+        ssh_loop_again(c->front->loop);
+        return true;
     }
     if (c->ended) {
         ssh_chan_exit(c->chan, c->status);
@@ -261,6 +294,7 @@ static void command_free(struct command *c)
 {
     tell_closed(c);
     ssh_chan_close(c->chan);
+    free(c->text);
     buf_release(&c->pending);
     free(c);
 }
@@ -279,12 +313,38 @@ void command_turn_all(struct front *front)
     }
 }
 
+/* What has begun cannot begin again: its output would come twice. */
 void command_hub_lost(struct front *front)
 {
     for (struct command *c = front->commands; c != NULL; c = c->next) {
-        if (c->id != 0 && !c->ended) {
-            put(c, "multissh: " FRONT_RESTARTING "\n", true);
-            finish(c, 1);
+        if (!c->to_hub || c->ended || c->waits_since != 0) {
+            continue;
+        }
+        if (c->begun) {
+            c->to_hub = c->more = false;
+            c->trouble = "the hub was restarted before the command had ended: its output is not whole";
+        } else {
+            c->waits_since = ssh_loop_now(front->loop);
+        }
+    }
+}
+
+uint64_t command_unanswered_after(const struct front *front, uint64_t id)
+{
+    uint64_t first = UINT64_MAX;
+    for (const struct command *c = front->commands; c != NULL; c = c->next) {
+        if (c->to_hub && !c->begun && c->id > id && c->id < first) {
+            first = c->id;
+        }
+    }
+    return first;
+}
+
+void command_ask_again(struct front *front, uint64_t id)
+{
+    for (struct command *c = front->commands; c != NULL; c = c->next) {
+        if (c->id == id) {
+            ask_hub(c);
         }
     }
 }

@@ -2,6 +2,7 @@
 #include "front/front.h"
 
 #include "front/command.h"
+#include "front/hubs.h"
 #include "front/jump.h"
 #include "front/publish.h"
 #include "front/refusal.h"
@@ -12,7 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FLUSH_MS 2000 /* for the last messages to the hub */
+#define FLUSH_MS 2000     /* for the last messages to the hub */
+#define VOUCHER_MAX 32768 /* bytes, opaque here */
 
 uint64_t front_next_id(struct front *front)
 {
@@ -53,7 +55,7 @@ static void on_timer(void *arg)
     (void)arg; /* the turn does what is due */
 }
 
-static void leave(struct front *front, const char *text)
+void front_leave(struct front *front, const char *text)
 {
     if (!front->leaving) {
         front->leaving = true;
@@ -74,10 +76,27 @@ static void on_login_trouble(void *arg, const char *login, const char *why)
     front_send(front, message);
 }
 
-static void ask_login(struct front *front, struct ssh_ask *ask)
+/* Asks the hub, or the next one. */
+static void login_ask_hub(struct front *front)
 {
     char login[128];
     cJSON *message;
+    if (!hub_link_up(front->link)) {
+        front->login_waits_since = ssh_loop_now(front->loop);
+        return;
+    }
+    front->login_waits_since = 0;
+    refusal_clean(front->login->login, login, sizeof login);
+    message = json_new("auth");
+    (void)json_add_int(message, "id", (int64_t)front->login_id);
+    (void)json_add_str(message, "key", front->login->key);
+    (void)json_add_bool(message, "verified", front->login->verified);
+    (void)json_add_str(message, "login", login);
+    front_send(front, message);
+}
+
+static void ask_login(struct front *front, struct ssh_ask *ask)
+{
     if (ask->certificate) {
         on_login_trouble(
             front, ask->login,
@@ -85,20 +104,38 @@ static void ask_login(struct front *front, struct ssh_ask *ask)
         ssh_ask_refuse(ask);
         return;
     }
-    if (!hub_link_up(front->link)) {
-        ssh_ask_refuse(ask);
-        leave(front, FRONT_RESTARTING);
-        return;
-    }
-    refusal_clean(ask->login, login, sizeof login);
     front->login = ask;
     front->login_id = front_next_id(front);
-    message = json_new("auth");
-    (void)json_add_int(message, "id", (int64_t)front->login_id);
-    (void)json_add_str(message, "key", ask->key);
-    (void)json_add_bool(message, "verified", ask->verified);
-    (void)json_add_str(message, "login", login);
-    front_send(front, message);
+    login_ask_hub(front);
+}
+
+static void login_turn(struct front *front)
+{
+    struct ssh_ask *ask = front->login;
+    if (ask != NULL && front_waited_enough(front, front->login_waits_since)) {
+        front->login = NULL;
+        front_leave(front, front_why_no_hub(front));
+        ssh_ask_refuse(ask);
+    }
+}
+
+void front_login_hub_lost(struct front *front)
+{
+    if (front->login != NULL && front->login_waits_since == 0) {
+        front->login_waits_since = ssh_loop_now(front->loop);
+    }
+}
+
+uint64_t front_login_unanswered_after(const struct front *front, uint64_t id)
+{
+    return front->login != NULL && front->login_id > id ? front->login_id : UINT64_MAX;
+}
+
+void front_login_ask_again(struct front *front, uint64_t id)
+{
+    if (front->login != NULL && front->login_id == id) {
+        login_ask_hub(front);
+    }
 }
 
 static void on_ask(void *arg, struct ssh_ask *ask)
@@ -161,6 +198,10 @@ static void on_auth_result(struct front *front, const cJSON *message)
     }
     front->login = NULL;
     if (json_bool(message, "ok", false)) {
+        const char *voucher = json_str(message, "voucher", VOUCHER_MAX);
+        if (voucher != NULL) {
+            hubs_set_voucher(front->hubs, voucher);
+        }
         ssh_ask_accept(ask);
     } else {
         ssh_ask_refuse(ask);
@@ -172,12 +213,11 @@ static void on_end(struct front *front, const cJSON *message)
     char text[512];
     refusal_clean(json_str_or(message, "text", 4096, "ended by the hub"), text, sizeof text);
     jump_end_all(front, text);
-    leave(front, text);
+    front_leave(front, text);
 }
 
-static void on_message(void *arg, const cJSON *message, int fd)
+void front_message(struct front *front, const cJSON *message, int fd)
 {
-    struct front *front = arg;
     const char *type = json_str_or(message, "type", 64, "");
     if (strcmp(type, "opened") == 0) {
         jump_opened(front, message, fd);
@@ -203,60 +243,86 @@ static void on_message(void *arg, const cJSON *message, int fd)
             publish_result(front, message);
         } else if (strcmp(type, "end") == 0) {
             on_end(front, message);
+        } else if (strcmp(type, "unfit") == 0) {
+            hubs_unfit(front->hubs, message);
         }
     }
-    ssh_loop_again(front->loop);
 }
 
-/* The hub may be restarted while sessions go on; what needs the hub is refused. A client that publishes a
- * machine has to come back to the next hub, and is let go when nobody uses the machine any more, like all
- * others. */
-static void on_lost(void *arg, const char *why)
+bool front_waited_enough(struct front *front, uint64_t since)
 {
-    struct front *front = arg;
-    log_warn("%s; running sessions go on", why);
-    if (front->login != NULL) {
-        ssh_ask_refuse(front->login);
-        front->login = NULL;
+    if (since == 0) {
+        return false;
     }
-    jump_hub_lost(front);
-    command_hub_lost(front);
-    publish_hub_lost(front);
-    ssh_loop_again(front->loop);
+    if (!hubs_may_come(front->hubs) || ssh_loop_now(front->loop) - since >= front->limits.wait_ms) {
+        return true;
+    }
+    front_wake(front, since + front->limits.wait_ms);
+    return false;
+}
+
+const char *front_why_no_hub(const struct front *front)
+{
+    return hubs_why_none(front->hubs);
+}
+
+void front_limits_take(struct front_limits *limits, const cJSON *message)
+{
+    limits->grace_ms = (uint64_t)json_int_or(message, "grace_ms", 100, 86400000, (int64_t)limits->grace_ms);
+    limits->keepalive_ms =
+        (uint64_t)json_int_or(message, "keepalive_ms", 0, 86400000, (int64_t)limits->keepalive_ms);
+    limits->orphan_ms =
+        (uint64_t)json_int_or(message, "orphan_ms", 100, 30 * INT64_C(86400000), (int64_t)limits->orphan_ms);
+    limits->wait_ms = (uint64_t)json_int_or(message, "wait_ms", 0, 3600000, (int64_t)limits->wait_ms);
+    limits->tries = (unsigned)json_int_or(message, "tries", 1, 1000, limits->tries);
+    limits->channels = (unsigned)json_int_or(message, "channels", 1, 100000, limits->channels);
 }
 
 /* --- the turn --- */
 
+/* How long the process stays when nothing is left but messages: a hub that reads gets the last ones, the next hub
+ * hears how sessions have ended. */
+static bool flushed(struct front *front)
+{
+    uint64_t now = ssh_loop_now(front->loop);
+    bool for_next_hub = front->ended != NULL && hubs_may_come(front->hubs);
+    if (!for_next_hub && hub_link_idle(front->link)) {
+        return true;
+    }
+    if (front->flush_until == 0) {
+        front->flush_until = now + (for_next_hub ? front->limits.wait_ms : FLUSH_MS);
+    }
+    front_wake(front, front->flush_until);
+    return now >= front->flush_until;
+}
+
 static void on_turn(void *arg)
 {
     struct front *front = arg;
-    bool ended = ssh_server_ended(front->server);
-    uint64_t now = ssh_loop_now(front->loop);
     front->wake_at = SSH_LOOP_NEVER;
     ssh_loop_set(front->timer, SSH_LOOP_NEVER);
+    hubs_turn(front->hubs);
+    login_turn(front);
     jump_turn_all(front);
     command_turn_all(front);
-    if (ended) {
-        publish_free_all(front);
-    }
-    if (!hub_link_up(front->link) && !ended && front->jumps == NULL && front->commands == NULL) {
-        leave(front, FRONT_RESTARTING);
-    }
-    if (!ended || front->jumps != NULL || front->commands != NULL) {
+    publish_turn_all(front);
+    if (!ssh_server_ended(front->server)) {
+        if (!hub_link_up(front->link) && !hubs_may_come(front->hubs) && front->jumps == NULL &&
+            front->commands == NULL) {
+            front_leave(front,
+                        front_why_no_hub(front)); /* the client can come back to the hub that is there */
+        }
         return;
     }
-    if (front->flush_until == 0) {
-        front->flush_until = now + FLUSH_MS;
-    }
-    if (hub_link_idle(front->link) || now >= front->flush_until) {
+    publish_free_all(front);
+    if (front->jumps == NULL && front->commands == NULL && flushed(front)) {
         ssh_loop_stop(front->loop);
-    } else {
-        front_wake(front, front->flush_until);
     }
 }
 
-int front_new(int connection, struct hub_link *link, const struct hostkey *key,
-              const struct front_limits *limits, struct front **ret_front, struct errmsg *err)
+int front_new(int connection, struct hub_link *link, int listener, const struct hostkey *key,
+              const struct front_limits *limits, const char *voucher, struct front **ret_front,
+              struct errmsg *err)
 {
     static const struct ssh_server_events events = {.ask = on_ask,
                                                     .opened = on_opened,
@@ -278,17 +344,22 @@ int front_new(int connection, struct hub_link *link, const struct hostkey *key,
         return errmsg_set(err, -ENOMEM, "out of memory");
     }
     front->link = link;
+    front->limits = *limits;
     front->wake_at = SSH_LOOP_NEVER;
     rc = ssh_loop_new(&front->loop);
     if (rc == 0) {
         rc = ssh_loop_timer(front->loop, on_timer, front, &front->timer);
     }
-    if (rc == 0) {
-        rc = hub_link_watch(link, front->loop, on_message, on_lost, front);
-    }
     if (rc < 0) {
         close(connection);
         (void)errmsg_set(err, rc, "cannot start: %s", strerror(-rc));
+        goto out;
+    }
+    rc = hubs_new(front, listener, voucher, &front->hubs);
+    if (rc < 0) {
+        close(connection);
+        (void)errmsg_set(err, rc, "cannot wait for another hub on descriptor %d: %s", listener,
+                         strerror(-rc));
         goto out;
     }
     rc = ssh_server_new(front->loop, &config, &events, front, &front->server, err);
@@ -316,6 +387,7 @@ void front_free(struct front *front)
     command_free_all(front);
     publish_free_all(front);
     ssh_server_free(front->server);
+    hubs_free(front->hubs);
     hub_link_free(front->link);
     ssh_loop_free(front->loop);
     free(front);

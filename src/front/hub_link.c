@@ -24,11 +24,10 @@ struct hub_link {
     struct ssh_loop *loop;
     struct ssh_loop_watch *watch;
     hub_link_message_fn message;
-    hub_link_lost_fn lost;
     void *arg;
     struct packet *first, **last;
     size_t queued;
-    bool down, told;
+    bool down;
     const char *why; /* it is down */
     char in[HUB_LINK_PACKET_MAX + 1];
 };
@@ -55,9 +54,6 @@ void hub_link_free(struct hub_link *link)
         return;
     }
     ssh_loop_unwatch(link->watch);
-    if (link->loop != NULL) {
-        ssh_loop_unhook(link->loop, link);
-    }
     while (link->first != NULL) {
         struct packet *p = link->first;
         link->first = p->next;
@@ -67,7 +63,7 @@ void hub_link_free(struct hub_link *link)
     free(link);
 }
 
-/* The owner is told at the end of the turn, for it may be in the middle of a call to us. */
+/* The owner finds out in its turn, for it may be in the middle of a call to us. */
 static void fail(struct hub_link *link, const char *why)
 {
     if (link->down) {
@@ -80,15 +76,6 @@ static void fail(struct hub_link *link, const char *why)
     (void)shutdown(link->fd, SHUT_RDWR);
     if (link->loop != NULL) {
         ssh_loop_again(link->loop);
-    }
-}
-
-static void on_turn(void *arg)
-{
-    struct hub_link *link = arg;
-    if (link->down && !link->told) {
-        link->told = true;
-        link->lost(link->arg, link->why);
     }
 }
 
@@ -215,21 +202,17 @@ static void on_ready(void *arg, short ready)
                  rc == -EPIPE ? "the hub has closed its connection" : "the hub sent what is not a message");
             return;
         }
-        link->message(link->arg, message, fd);
+        link->message(link->arg, link, message, fd);
         cJSON_Delete(message);
     }
 }
 
-int hub_link_watch(struct hub_link *link, struct ssh_loop *loop, hub_link_message_fn message,
-                   hub_link_lost_fn lost, void *arg)
+int hub_link_watch(struct hub_link *link, struct ssh_loop *loop, hub_link_message_fn message, void *arg)
 {
-    int rc;
     link->loop = loop;
     link->message = message;
-    link->lost = lost;
     link->arg = arg;
-    rc = ssh_loop_watch(loop, link->fd, POLLIN, on_ready, link, &link->watch);
-    return rc < 0 ? rc : ssh_loop_hook(loop, on_turn, link);
+    return ssh_loop_watch(loop, link->fd, POLLIN, on_ready, link, &link->watch);
 }
 
 static int enqueue(struct hub_link *link, const void *data, size_t n)
@@ -280,6 +263,16 @@ int hub_link_send(struct hub_link *link, cJSON *message)
 bool hub_link_up(const struct hub_link *link)
 {
     return !link->down;
+}
+
+const char *hub_link_why(const struct hub_link *link)
+{
+    return link->why;
+}
+
+void hub_link_drop(struct hub_link *link, const char *why)
+{
+    fail(link, why);
 }
 
 bool hub_link_idle(const struct hub_link *link)

@@ -12,10 +12,9 @@
 
 struct hub_link;
 
-/* A message, valid during the call, and the descriptor that came with it, the callee's, or -1. */
-typedef void (*hub_link_message_fn)(void *arg, const cJSON *message, int fd);
-/* The hub has gone, or has broken the protocol: nothing will come or go any more. */
-typedef void (*hub_link_lost_fn)(void *arg, const char *why);
+/* A message, valid during the call, and the descriptor that came with it, the callee's, or -1. The link must not
+ * be freed in the call. */
+typedef void (*hub_link_message_fn)(void *arg, struct hub_link *link, const cJSON *message, int fd);
 
 /* Takes fd. Returns 0 or a negative errno value. */
 int hub_link_new(int fd, struct hub_link **ret_link);
@@ -24,13 +23,16 @@ void hub_link_free(struct hub_link *link); /* NULL-safe */
  * with cJSON_Delete. Returns 0, -ETIMEDOUT, -EPIPE (closed) or -EPROTO. */
 int hub_link_wait(struct hub_link *link, int timeout_ms, cJSON **ret_message);
 /* From now on messages are handed over from the loop. Returns 0 or -ENOMEM. */
-int hub_link_watch(struct hub_link *link, struct ssh_loop *loop, hub_link_message_fn message,
-                   hub_link_lost_fn lost, void *arg);
+int hub_link_watch(struct hub_link *link, struct ssh_loop *loop, hub_link_message_fn message, void *arg);
 
 /* Sends a message, or keeps it until the hub reads again (4 MiB at most, then the link is lost). Frees it in
  * every case; NULL (out of memory) is -ENOMEM. Returns 0 or a negative errno value. */
 int hub_link_send(struct hub_link *link, cJSON *message);
+/* False: the hub has gone, or has broken the protocol; nothing comes or goes any more, and a turn follows in which
+ * the owner finds that out. */
 bool hub_link_up(const struct hub_link *link);
-bool hub_link_idle(const struct hub_link *link); /* nothing is waiting to be sent */
+const char *hub_link_why(const struct hub_link *link);      /* it is down; NULL while it is up */
+void hub_link_drop(struct hub_link *link, const char *why); /* why: stays the caller's, as long as link */
+bool hub_link_idle(const struct hub_link *link);            /* nothing is waiting to be sent */
 
 #endif

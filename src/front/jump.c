@@ -1,34 +1,17 @@
-/* Jumps: from the question to the last byte. */
-#include "front/jump.h"
+/* Jumps: what is asked of the hub, and what it says. */
+#include "front/jump_private.h"
 
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/names.h"
-#include "front/refusal.h"
-#include "front/splice.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define REFUSAL_MS 2000 /* for the client to read a refusal and go */
-#define ID_MAX ((int64_t)1 << 53)
-
-struct jump {
-    struct jump *next;
-    struct front *front;
-    uint64_t id;
-    struct ssh_ask *ask;   /* waits for the hub */
-    struct ssh_chan *chan; /* of a refusal, or of a reach that waits for the client */
-    struct splice *splice; /* runs */
-    char stream[FRONT_ID_SIZE];
-    bool reach;
-    bool told; /* the hub has been told how it ended */
-    /* of a refusal */
-    struct buf text;
-    uint64_t refused_at;
-    bool refusing;
-};
+#define TICKET_MAX 512   /* opaque here */
+#define STDIO_PORT 65535 /* the origin's port when OpenSSH joins a channel with its own input and output */
 
 static struct jump *jump_new(struct front *front, uint64_t id)
 {
@@ -43,13 +26,17 @@ static struct jump *jump_new(struct front *front, uint64_t id)
     return jump;
 }
 
-static void jump_free(struct jump *jump)
+void jump_free(struct jump *jump)
 {
     splice_free(jump->splice);
     ssh_chan_close(jump->chan);
     if (jump->ask != NULL) {
         ssh_ask_refuse(jump->ask);
     }
+    if (jump->ticket != NULL) {
+        crypto_wipe(jump->ticket, strlen(jump->ticket));
+    }
+    free(jump->ticket);
     buf_release(&jump->text);
     free(jump);
 }
@@ -57,121 +44,57 @@ static void jump_free(struct jump *jump)
 static struct jump *find_id(struct front *front, const cJSON *message, bool reach)
 {
     int64_t id;
-    if (json_int(message, "id", 0, ID_MAX, &id) != 0) {
+    if (json_int(message, "id", 0, JUMP_ID_MAX, &id) != 0) {
         return NULL;
     }
     for (struct jump *j = front->jumps; j != NULL; j = j->next) {
-        if (j->id == (uint64_t)id && j->reach == reach) {
+        if (j->id == (uint64_t)id && j->reach == reach && !j->foreign) {
             return j;
         }
     }
     return NULL;
 }
 
-static void tell_closed(struct jump *jump, const char *reason)
+/* --- a user's jump --- */
+
+void jump_ask_hub(struct jump *jump)
 {
-    struct stream_stats stats = {0};
-    cJSON *message = json_new("close");
-    if (jump->told) {
-        cJSON_Delete(message);
+    char origin[128];
+    cJSON *message;
+    if (!hub_link_up(jump->front->link)) {
+        jump->waits_since = ssh_loop_now(jump->front->loop);
         return;
     }
-    jump->told = true;
-    if (jump->splice != NULL) {
-        splice_stats(jump->splice, &stats);
-    }
+    jump->waits_since = 0;
+    refusal_clean(jump->ask->origin == NULL ? "" : jump->ask->origin, origin, sizeof origin);
+    message = json_new("open");
     (void)json_add_int(message, "id", (int64_t)jump->id);
-    (void)json_add_str(message, "reason", reason);
-    (void)json_add_int(message, "sent", (int64_t)stats.sent);
-    (void)json_add_int(message, "received", (int64_t)stats.received);
+    (void)json_add_str(message, "host", jump->host);
+    (void)json_add_int(message, "port", jump->port);
+    (void)json_add_str(message, "origin", origin);
     front_send(jump->front, message);
 }
 
-/* --- refusals --- */
-
-/* What the client says to the machine that it takes this for: nothing of it matters. */
-static size_t on_refused_data(void *arg, const void *data, size_t n)
-{
-    (void)arg;
-    (void)data;
-    return n;
-}
-
-static void refuse(struct jump *jump, const char *text)
-{
-    struct ssh_ask *ask = jump->ask;
-    jump->ask = NULL;
-    jump->refusing = true;
-    if (refusal_append(&jump->text, text) < 0) {
-        ssh_ask_refuse(ask);
-        return;
-    }
-    jump->chan = ssh_ask_accept_channel(ask);
-    jump->refused_at = ssh_loop_now(jump->front->loop);
-    if (jump->chan != NULL) {
-        ssh_chan_own(jump->chan, jump, on_refused_data);
-    }
-}
-
-/* Writes the text, then waits until the client has ended its direction: it has read the text then. EOF comes after that, for
- * ssh -W answers it by ending at once, and the ssh that started it fails to write its key exchange before it reads the
- * text. Returns false when it is over. */
-static bool refusal_turn(struct jump *jump)
-{
-    uint64_t until = jump->refused_at + REFUSAL_MS;
-    if (jump->chan == NULL || ssh_chan_closed(jump->chan)) {
-        return false;
-    }
-    while (buf_len(&jump->text) > 0) {
-        long wrote = ssh_chan_write(jump->chan, buf_data(&jump->text), buf_len(&jump->text), false);
-        if (wrote < 0) {
-            return false;
-        }
-        if (wrote == 0) {
-            front_wake(jump->front, until);
-            return ssh_loop_now(jump->front->loop) < until;
-        }
-        buf_consume(&jump->text, (size_t)wrote);
-    }
-    if (!ssh_chan_eof(jump->chan) && ssh_loop_now(jump->front->loop) < until) {
-        front_wake(jump->front, until);
-        return true;
-    }
-    ssh_chan_end(jump->chan);
-    return false;
-}
-
-/* --- a user's jump --- */
-
 void jump_ask(struct front *front, struct ssh_ask *ask)
 {
-    char host[256];
-    char origin[128];
-    char text[512];
+    char text[sizeof((struct jump *)0)->host + 64];
     struct jump *jump = jump_new(front, front_next_id(front));
-    cJSON *message;
+    front->uses++;
     if (jump == NULL) {
         ssh_ask_refuse(ask);
         return;
     }
     jump->ask = ask;
-    if (!hub_link_up(front->link)) {
-        refuse(jump, FRONT_RESTARTING);
-        return;
-    }
+    jump->port = ask->port;
+    jump->stdio = ask->origin_port == STDIO_PORT;
+    refusal_clean(ask->host, jump->host, sizeof jump->host);
     if (!names_host_ok(ask->host)) {
-        refusal_clean(ask->host, host, sizeof host);
-        (void)snprintf(text, sizeof text, "'%s' is not a machine's name", host);
-        refuse(jump, text);
+        (void)snprintf(text, sizeof text, "'%s' is not a machine's name", jump->host);
+        jump->told = true;
+        jump_refuse(jump, text);
         return;
     }
-    refusal_clean(ask->origin == NULL ? "" : ask->origin, origin, sizeof origin);
-    message = json_new("open");
-    (void)json_add_int(message, "id", (int64_t)jump->id);
-    (void)json_add_str(message, "host", ask->host);
-    (void)json_add_int(message, "port", ask->port);
-    (void)json_add_str(message, "origin", origin);
-    front_send(front, message);
+    jump_ask_hub(jump);
 }
 
 /* The stream's half of `opened` and `reach`. Takes fd. */
@@ -189,6 +112,10 @@ static int start_stream(struct jump *jump, const cJSON *message, char role, int 
         goto out;
     }
     (void)snprintf(jump->stream, sizeof jump->stream, "%s", id);
+    jump->window = config.window;
+    jump->patience_ms = config.patience_ms;
+    jump->epoch = epoch;
+    jump->started_s = clock_wall_s();
     rc = splice_new(jump->front->loop, &config, &jump->splice);
     if (rc == 0) {
         rc = splice_connect(jump->splice, epoch, fd);
@@ -205,6 +132,7 @@ out:
 void jump_opened(struct front *front, const cJSON *message, int fd)
 {
     struct jump *jump = find_id(front, message, false);
+    const char *ticket = json_str(message, "ticket", TICKET_MAX);
     struct ssh_chan *chan;
     int rc;
     if (jump == NULL || jump->ask == NULL) {
@@ -215,12 +143,16 @@ void jump_opened(struct front *front, const cJSON *message, int fd)
         return;
     }
     rc = start_stream(jump, message, 'a', fd);
+    if (rc == 0 && ticket != NULL) {
+        jump->ticket = strdup(ticket);
+        rc = jump->ticket == NULL ? -ENOMEM : 0;
+    }
     if (rc < 0) {
         front_log(front, LOG_LEVEL_ERROR, "a jump cannot start: %s", strerror(-rc));
-        tell_closed(jump, "the front cannot start the stream");
+        jump_tell_closed(jump, "the front cannot start the stream");
         splice_free(jump->splice);
         jump->splice = NULL;
-        refuse(jump, "the hub could not start the connection: tell its administrator");
+        jump_refuse(jump, "the hub could not start the connection: tell its administrator");
         return;
     }
     chan = ssh_ask_accept_channel(jump->ask);
@@ -237,7 +169,7 @@ void jump_refused(struct front *front, const cJSON *message)
     struct jump *jump = find_id(front, message, false);
     if (jump != NULL && jump->ask != NULL) {
         jump->told = true;
-        refuse(jump, json_str_or(message, "text", 8192, "refused"));
+        jump_refuse(jump, json_str_or(message, "text", 8192, "refused"));
     }
 }
 
@@ -251,7 +183,8 @@ void jump_reach(struct front *front, const cJSON *message, int fd)
     unsigned source_port = (unsigned)json_int_or(message, "source_port", 0, 65535, 0);
     int64_t id;
     struct jump *jump = NULL;
-    if (json_int(message, "id", 0, ID_MAX, &id) == 0 && host != NULL) {
+    if (json_int(message, "id", 0, JUMP_ID_MAX, &id) == 0 && host != NULL &&
+        find_id(front, message, true) == NULL) {
         jump = jump_new(front, (uint64_t)id);
     }
     if (jump == NULL) {
@@ -261,7 +194,7 @@ void jump_reach(struct front *front, const cJSON *message, int fd)
         }
         return;
     }
-    jump->reach = true;
+    jump->reach = jump->told = true; /* the user's front tells how it ended */
     if (start_stream(jump, message, 'b', fd) < 0) {
         jump_reached(front, NULL, -EIO, "the front cannot start the stream");
     } else {
@@ -279,7 +212,7 @@ void jump_reached(struct front *front, struct ssh_chan *chan, int error, const c
 {
     struct jump *jump = chan == NULL ? front->jumps : ssh_chan_owner(chan);
     cJSON *message = json_new(error == 0 ? "reached" : "reach-failed");
-    char text[256];
+    char text[STREAM_TEXT_MAX + 1];
     refusal_clean(why, text, sizeof text);
     (void)json_add_int(message, "id", (int64_t)jump->id);
     (void)json_add_str(message, "reason", text);
@@ -289,7 +222,6 @@ void jump_reached(struct front *front, struct ssh_chan *chan, int error, const c
         splice_join(jump->splice, chan);
         return;
     }
-    jump->told = true;
     ssh_chan_close(chan);
     if (jump->splice != NULL) {
         splice_reset(jump->splice, STREAM_CODE_LOCAL, text);
@@ -307,9 +239,10 @@ void jump_connection(struct front *front, const cJSON *message, int fd)
         return;
     }
     for (struct jump *j = front->jumps; j != NULL && stream != NULL; j = j->next) {
-        if (j->splice != NULL && strcmp(j->stream, stream) == 0 &&
+        if (j->splice != NULL && !j->reach && strcmp(j->stream, stream) == 0 &&
             json_int(message, "epoch", 0, UINT32_MAX, &epoch) == 0) {
             int rc = splice_connect(j->splice, (uint32_t)epoch, fd);
+            j->epoch = (uint32_t)epoch > j->epoch ? (uint32_t)epoch : j->epoch;
             if (rc < 0) {
                 front_log(front, LOG_LEVEL_DEBUG, "a connection of stream %s was not taken: %s", stream,
                           strerror(-rc));
@@ -325,86 +258,11 @@ void jump_kill(struct front *front, const cJSON *message)
     struct jump *jump = find_id(front, message, false);
     const char *text = json_str_or(message, "text", 1024, "the session was ended");
     if (jump == NULL) {
-        jump = find_id(front, message, true);
-    }
-    if (jump == NULL) {
         return;
     }
     if (jump->splice != NULL) {
         splice_reset(jump->splice, STREAM_CODE_KILLED, text);
     } else if (jump->ask != NULL) {
-        refuse(jump, text);
-    }
-}
-
-/* Returns false when nothing is left of it. */
-static bool jump_turn(struct jump *jump)
-{
-    bool ended = ssh_server_ended(jump->front->server);
-    if (jump->refusing) {
-        return refusal_turn(jump);
-    }
-    if (jump->ask != NULL) {
-        return !ended;
-    }
-    if (jump->splice == NULL) {
-        return false;
-    }
-    if (ended) {
-        if (jump->chan != NULL) { /* a reach that was never answered */
-            ssh_chan_close(jump->chan);
-            jump->chan = NULL;
-        }
-        splice_hang_up(jump->splice);
-    }
-    if (!splice_turn(jump->splice)) {
-        return false;
-    }
-    front_wake(jump->front, splice_next_turn(jump->splice));
-    return true;
-}
-
-void jump_turn_all(struct front *front)
-{
-    struct jump **at = &front->jumps;
-    while (*at != NULL) {
-        struct jump *jump = *at;
-        if (jump_turn(jump)) {
-            at = &jump->next;
-            continue;
-        }
-        if (!jump->refusing || !jump->told) {
-            const char *reason = jump->splice != NULL ? splice_reason(jump->splice) : "";
-            tell_closed(jump, reason[0] != '\0' ? reason : "the user has gone");
-        }
-        *at = jump->next;
-        jump_free(jump);
-    }
-}
-
-void jump_hub_lost(struct front *front)
-{
-    for (struct jump *j = front->jumps; j != NULL; j = j->next) {
-        if (j->ask != NULL) {
-            refuse(j, FRONT_RESTARTING);
-        }
-    }
-}
-
-void jump_end_all(struct front *front, const char *text)
-{
-    for (struct jump *j = front->jumps; j != NULL; j = j->next) {
-        if (j->splice != NULL) {
-            splice_reset(j->splice, STREAM_CODE_KILLED, text);
-        }
-    }
-}
-
-void jump_free_all(struct front *front)
-{
-    while (front->jumps != NULL) {
-        struct jump *jump = front->jumps;
-        front->jumps = jump->next;
-        jump_free(jump);
+        jump_refuse(jump, text);
     }
 }

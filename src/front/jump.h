@@ -17,7 +17,14 @@ void jump_reach(struct front *front, const cJSON *message, int fd);
 void jump_reached(struct front *front, struct ssh_chan *chan, int error, const char *why);
 
 void jump_turn_all(struct front *front);
-void jump_hub_lost(struct front *front);                  /* jumps that wait for the hub are refused */
+/* Between two hubs: jumps that were not answered wait; the next hub is told of those that run and of those that have
+ * ended, then how these ended, and is asked again. */
+void jump_hub_lost(struct front *front);
+void jump_resume_all(struct front *front);
+void jump_close_ended(struct front *front);
+uint64_t jump_unanswered_after(const struct front *front,
+                               uint64_t id); /* the lowest id above it, or UINT64_MAX */
+void jump_ask_again(struct front *front, uint64_t id);
 void jump_end_all(struct front *front, const char *text); /* resets every stream */
 void jump_free_all(struct front *front);
 

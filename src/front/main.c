@@ -13,7 +13,7 @@
 #define START_MS 30000 /* for the hub to say `start` */
 
 static const char usage[] =
-    "usage: multissh-front --host-key FILE --connection-fd N --hub-fd N\n"
+    "usage: multissh-front --host-key FILE --connection-fd N --hub-fd N [--listen-fd N]\n"
     "       multissh-front --make-host-key FILE\n"
     "       multissh-front --help | --version\n"
     "\n"
@@ -23,12 +23,14 @@ static const char usage[] =
     "  --host-key FILE       the hub's private SSH host key, in OpenSSH's format\n"
     "  --connection-fd N     descriptor of the accepted connection\n"
     "  --hub-fd N            descriptor of a Unix SOCK_SEQPACKET socket to the hub\n"
+    "  --listen-fd N         descriptor of a bound Unix SOCK_SEQPACKET socket, to which the next hub "
+    "connects\n"
     "  --make-host-key FILE  makes an Ed25519 key in FILE (never over one that is there) and FILE.pub,\n"
     "                        and prints the public key\n";
 
 struct arguments {
     const char *host_key, *make_host_key;
-    int connection, hub;
+    int connection, hub, listener;
 };
 
 static int make_host_key(const char *path)
@@ -86,6 +88,8 @@ static int parse(int argc, char **argv, struct arguments *ret_args)
             ok = ok && parse_fd(value, &ret_args->connection);
         } else if (strcmp(argv[i], "--hub-fd") == 0) {
             ok = ok && parse_fd(value, &ret_args->hub);
+        } else if (strcmp(argv[i], "--listen-fd") == 0) {
+            ok = ok && parse_fd(value, &ret_args->listener);
         } else {
             (void)fprintf(stderr, "multissh-front: unknown argument '%s'\n\n%s", argv[i], usage);
             return 2;
@@ -103,30 +107,34 @@ static int parse(int argc, char **argv, struct arguments *ret_args)
     return -1;
 }
 
-static int read_start(struct hub_link *link, struct front_limits *ret_limits, struct errmsg *err)
+static int read_start(struct hub_link *link, cJSON **ret_start, struct errmsg *err)
 {
     cJSON *start = NULL;
     int rc = hub_link_wait(link, START_MS, &start);
-    if (rc < 0 || strcmp(json_str_or(start, "type", 64, ""), "start") != 0) {
+    if (rc == 0 && strcmp(json_str_or(start, "type", 64, ""), "start") != 0) {
         cJSON_Delete(start);
-        return errmsg_set(err, rc < 0 ? rc : -EPROTO, "the hub did not say how to start");
+        rc = -EPROTO;
     }
-    ret_limits->grace_ms = (uint64_t)json_int_or(start, "grace_ms", 100, 86400000, 60000);
-    ret_limits->keepalive_ms = (uint64_t)json_int_or(start, "keepalive_ms", 0, 86400000, 30000);
-    ret_limits->tries = (unsigned)json_int_or(start, "tries", 1, 1000, 6);
-    ret_limits->channels = (unsigned)json_int_or(start, "channels", 1, 100000, 256);
-    cJSON_Delete(start);
+    if (rc < 0) {
+        return errmsg_set(err, rc, "the hub did not say how to start");
+    }
+    *ret_start = start;
     return 0;
 }
 
 static int serve(const struct arguments *args)
 {
     struct errmsg err = {""};
-    struct front_limits limits;
+    struct front_limits limits = {.grace_ms = 60000,
+                                  .keepalive_ms = 30000,
+                                  .orphan_ms = 3600000,
+                                  .wait_ms = 15000,
+                                  .tries = 6,
+                                  .channels = 256};
     struct hostkey *key = NULL;
     struct hub_link *link = NULL;
     struct front *front = NULL;
-    cJSON *ready;
+    cJSON *start = NULL, *ready;
     int rc = hostkey_load(args->host_key, &key, &err);
     if (rc < 0) {
         goto out;
@@ -136,12 +144,14 @@ static int serve(const struct arguments *args)
         (void)errmsg_set(&err, rc, "cannot use descriptor %d as the hub's: %s", args->hub, strerror(-rc));
         goto out;
     }
-    rc = read_start(link, &limits, &err);
+    rc = read_start(link, &start, &err);
     if (rc < 0) {
         hub_link_free(link);
         goto out;
     }
-    rc = front_new(args->connection, link, key, &limits, &front, &err);
+    front_limits_take(&limits, start);
+    rc = front_new(args->connection, link, args->listener, key, &limits, json_str(start, "voucher", 32768),
+                   &front, &err);
     if (rc < 0) {
         goto out;
     }
@@ -155,6 +165,7 @@ static int serve(const struct arguments *args)
     ready = json_new("ready");
     (void)json_add_str(ready, "version", MULTISSH_VERSION);
     (void)json_add_int(ready, "pid", getpid());
+    (void)json_add_int(ready, "protocol", FRONT_PROTOCOL);
     front_send(front, ready);
     rc = front_run(front);
     if (rc < 0) {
@@ -165,13 +176,14 @@ out:
         log_error("%s", err.text);
     }
     front_free(front);
+    cJSON_Delete(start);
     hostkey_free(key);
     return rc < 0 ? 1 : 0;
 }
 
 int main(int argc, char **argv)
 {
-    struct arguments args = {.connection = -1, .hub = -1};
+    struct arguments args = {.connection = -1, .hub = -1, .listener = -1};
     int code;
     log_init("multissh-front");
     code = parse(argc, argv, &args);

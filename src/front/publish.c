@@ -12,7 +12,8 @@
 struct publish {
     struct publish *next;
     uint64_t id;
-    struct ssh_ask *ask; /* waits for the hub */
+    struct ssh_ask *ask;  /* waits for the hub's answer */
+    uint64_t waits_since; /* without a hub that could give it; 0: there is one */
     char host[256];
     unsigned port;
 };
@@ -45,21 +46,32 @@ static cJSON *with_address(const char *type, const struct publish *p)
     return message;
 }
 
+static void ask_hub(struct front *front, struct publish *p)
+{
+    cJSON *message;
+    if (!hub_link_up(front->link)) {
+        p->waits_since = ssh_loop_now(front->loop);
+        return;
+    }
+    p->waits_since = 0;
+    message = with_address("publish", p);
+    (void)json_add_int(message, "id", (int64_t)p->id);
+    front_send(front, message);
+}
+
 void publish_ask(struct front *front, struct ssh_ask *ask)
 {
     struct publish *p;
-    cJSON *message;
     unsigned count = 0;
+    front->uses++;
     for (const struct publish *q = front->publishes; q != NULL; q = q->next) {
         count++;
     }
-    if (!hub_link_up(front->link) || !names_host_ok(ask->host) || ask->port > 65535 || count >= PUBLISH_MAX) {
+    if (!names_host_ok(ask->host) || ask->port > 65535 || count >= PUBLISH_MAX) {
         ssh_ask_refuse(ask);
         ssh_server_debug(front->server,
-                         !hub_link_up(front->link)
-                             ? FRONT_RESTARTING
-                             : "publish a machine as -R NAME:22:localhost:22, with a name of letters, "
-                               "digits, '-' and '_'");
+                         "publish a machine as -R NAME:22:localhost:22, with a name of letters, "
+                         "digits, '-' and '_'");
         return;
     }
     p = calloc(1, sizeof *p);
@@ -73,9 +85,7 @@ void publish_ask(struct front *front, struct ssh_ask *ask)
     memcpy(p->host, ask->host, strlen(ask->host) + 1);
     p->next = front->publishes;
     front->publishes = p;
-    message = with_address("publish", p);
-    (void)json_add_int(message, "id", (int64_t)p->id);
-    front_send(front, message);
+    ask_hub(front, p);
 }
 
 void publish_unask(struct front *front, struct ssh_ask *ask)
@@ -91,34 +101,95 @@ void publish_unask(struct front *front, struct ssh_ask *ask)
     ssh_ask_refuse(ask);
 }
 
+static void tell_user(struct front *front, const char *text)
+{
+    char clean[1024];
+    refusal_clean(text, clean, sizeof clean);
+    if (clean[0] != '\0') {
+        ssh_server_debug(front->server, clean);
+    }
+}
+
+static struct publish *find_id(const struct front *front, uint64_t id)
+{
+    struct publish *p = front->publishes;
+    while (p != NULL && p->id != id) {
+        p = p->next;
+    }
+    return p;
+}
+
 void publish_result(struct front *front, const cJSON *message)
 {
-    int64_t id = json_int_or(message, "id", 0, (int64_t)1 << 53, 0);
-    const char *text = json_str(message, "text", 1024);
-    for (struct publish *p = front->publishes; p != NULL; p = p->next) {
-        struct ssh_ask *ask = p->ask;
-        if (p->id != (uint64_t)id || ask == NULL) {
-            continue;
-        }
-        p->ask = NULL;
-        if (text != NULL && text[0] != '\0') {
-            char clean[1024];
-            refusal_clean(text, clean, sizeof clean);
-            ssh_server_debug(front->server, clean);
-        }
-        if (json_bool(message, "ok", false)) {
-            ssh_ask_accept_port(ask, SSH_PORT);
-        } else {
-            ssh_ask_refuse(ask);
+    const char *text = json_str_or(message, "text", 1024, "");
+    bool ok = json_bool(message, "ok", false);
+    struct publish *p = find_id(front, (uint64_t)json_int_or(message, "id", 0, (int64_t)1 << 53, 0));
+    struct ssh_ask *ask = p == NULL ? NULL : p->ask;
+    if (p == NULL) {
+        return;
+    }
+    if (ask != NULL || !ok) { /* the user knows of a yes that the next hub says again */
+        tell_user(front, text);
+    }
+    p->ask = NULL;
+    if (ask != NULL && ok) {
+        ssh_ask_accept_port(ask, SSH_PORT);
+    } else if (ask != NULL) {
+        ssh_ask_refuse(ask);
+    }
+    if (!ok) {
+        remove_one(front, p);
+    }
+}
+
+/* --- between two hubs --- */
+
+void publish_turn_all(struct front *front)
+{
+    for (struct publish *p = front->publishes, *next; p != NULL; p = next) {
+        next = p->next;
+        if (p->ask != NULL && front_waited_enough(front, p->waits_since)) {
+            tell_user(front, front_why_no_hub(front));
             remove_one(front, p);
         }
-        return;
     }
 }
 
 void publish_hub_lost(struct front *front)
 {
-    publish_free_all(front);
+    for (struct publish *p = front->publishes; p != NULL; p = p->next) {
+        if (p->ask != NULL && p->waits_since == 0) {
+            p->waits_since = ssh_loop_now(front->loop);
+        }
+    }
+}
+
+void publish_resume_all(struct front *front)
+{
+    for (struct publish *p = front->publishes; p != NULL; p = p->next) {
+        if (p->ask == NULL) {
+            ask_hub(front, p);
+        }
+    }
+}
+
+uint64_t publish_unanswered_after(const struct front *front, uint64_t id)
+{
+    uint64_t first = UINT64_MAX;
+    for (const struct publish *p = front->publishes; p != NULL; p = p->next) {
+        if (p->ask != NULL && p->id > id && p->id < first) {
+            first = p->id;
+        }
+    }
+    return first;
+}
+
+void publish_ask_again(struct front *front, uint64_t id)
+{
+    struct publish *p = find_id(front, id);
+    if (p != NULL) {
+        ask_hub(front, p);
+    }
 }
 
 void publish_free_all(struct front *front)

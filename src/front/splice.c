@@ -1,8 +1,6 @@
-/* The bulk path: channel ↔ stream ↔ connections.
+/* The bulk path: channel ↔ stream ↔ connections (lines.c).
  *
- * Connections are always read, so that the stream's PINGs pass when the user's side is stuck; the stream
- * bounds what it keeps. The channel is read by its data hook as far as the stream has room, and the rest
- * stays within the SSH window.
+ * The channel is read by its data hook as far as the stream has room, and the rest stays within the SSH window.
  *
  * libssh opens that window again with every read, however much it still holds; a machine slower than its user would
  * make it hold ever more. So once a read is begun, all that libssh holds is taken: what the stream has no
@@ -10,194 +8,27 @@
 #include "front/splice.h"
 
 #include "base/buf.h"
+#include "front/lines.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define READ_SIZE (64u << 10)
 #define TURN_BUDGET (256u << 10) /* bytes moved in one direction in one turn */
 #define SPILL_MAX (4u << 20)     /* more than libssh holds at once */
-#define PIECES 18
-#define HANG_UP_MS 10000 /* for what the user sent last to be delivered */
-#define OVER_MS 5000     /* for the last frames, and what the user has not read yet */
-#define CLOSE_MS 2000    /* for the peer to close a connection that has been shut down */
-
-struct line { /* one connection of the stream */
-    struct splice *splice;
-    struct ssh_loop_watch *watch; /* NULL: free */
-    int fd;
-    int index; /* the stream's; -1 once detached: waiting for the peer to close */
-    uint64_t close_at;
-};
+#define HANG_UP_MS 10000         /* for what the user sent last to be delivered */
+#define OVER_MS 5000             /* for the last frames, and what the user has not read yet */
 
 struct splice {
     struct ssh_loop *loop;
     struct stream *stream;
     struct ssh_chan *chan; /* NULL: not yet, or closed */
-    struct line lines[STREAM_CONNS * 2];
+    struct lines lines;
     struct buf spill; /* read from the channel, and not in the stream yet */
     bool joined, hung_up, eof_told;
     uint64_t hang_up_at; /* when an unfinished stream is reset */
     uint64_t over_at;    /* when everything that is left is dropped */
 };
-
-static unsigned char scratch[READ_SIZE];
-
-/* --- connections --- */
-
-static void line_close(struct line *line)
-{
-    ssh_loop_unwatch(line->watch);
-    line->watch = NULL;
-    close(line->fd);
-}
-
-/* No more bytes from us. The peer is given time to read the last ones and to close: closing with unread input
- * would reset the connection and destroy them. */
-static void line_finish(struct line *line)
-{
-    uint64_t now = ssh_loop_now(line->splice->loop);
-    if (line->index >= 0) {
-        stream_detach(line->splice->stream, line->index, now);
-        line->index = -1;
-    }
-    (void)shutdown(line->fd, SHUT_WR);
-    ssh_loop_interest(line->watch, POLLIN);
-    line->close_at = now + CLOSE_MS;
-}
-
-static void line_lost(struct line *line)
-{
-    if (line->index >= 0) {
-        stream_detach(line->splice->stream, line->index, ssh_loop_now(line->splice->loop));
-        line->index = -1;
-    }
-    line_close(line);
-}
-
-static void line_read(struct line *line)
-{
-    size_t budget = TURN_BUDGET;
-    uint64_t now = ssh_loop_now(line->splice->loop);
-    while (budget >= sizeof scratch) {
-        ssize_t n = recv(line->fd, scratch, sizeof scratch, MSG_DONTWAIT);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-            return;
-        }
-        if (n <= 0) {
-            line_lost(line);
-            return;
-        }
-        if (line->index >= 0 &&
-            stream_input(line->splice->stream, line->index, scratch, (size_t)n, now) < 0) {
-            line->index = -1;
-            line_close(line);
-            return;
-        }
-        if ((size_t)n < sizeof scratch) {
-            return;
-        }
-        budget -= (size_t)n;
-    }
-}
-
-static void on_ready(void *arg, short ready)
-{
-    struct line *line = arg;
-    if ((ready & ~POLLOUT) != 0) {
-        line_read(line);
-    }
-}
-
-/* Sends what the stream has for this connection. */
-static void line_write(struct line *line)
-{
-    struct stream *stream = line->splice->stream;
-    uint64_t now = ssh_loop_now(line->splice->loop);
-    short events = POLLIN;
-    for (;;) {
-        struct stream_iov pieces[PIECES];
-        struct iovec iov[PIECES];
-        struct msghdr header = {.msg_iov = iov};
-        ssize_t n;
-        size_t all = 0;
-        size_t count = stream_output(stream, line->index, pieces, PIECES, now);
-        if (count == 0) {
-            break;
-        }
-        for (size_t i = 0; i < count; i++) {
-            iov[i] = (struct iovec){.iov_base = (void *)(uintptr_t)pieces[i].data, .iov_len = pieces[i].n};
-            all += pieces[i].n;
-        }
-        header.msg_iovlen = count;
-        n = sendmsg(line->fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
-        stream_sent(stream, line->index, n > 0 ? (size_t)n : 0, now);
-        if (n < 0 && errno != EAGAIN && errno != EINTR) {
-            line_lost(line);
-            return;
-        }
-        if (n < (ssize_t)all) {
-            events |= POLLOUT;
-            break;
-        }
-    }
-    ssh_loop_interest(line->watch, events);
-    if (stream_wants_close(stream, line->index)) {
-        line_finish(line);
-    }
-}
-
-static bool lines_turn(struct splice *s)
-{
-    uint64_t now = ssh_loop_now(s->loop);
-    bool left = false;
-    for (size_t i = 0; i < sizeof s->lines / sizeof s->lines[0]; i++) {
-        struct line *line = &s->lines[i];
-        if (line->watch != NULL && line->index >= 0) {
-            line_write(line);
-        }
-        if (line->watch != NULL && line->index < 0 && now >= line->close_at) {
-            line_close(line);
-        }
-        left = left || line->watch != NULL;
-    }
-    return left;
-}
-
-int splice_connect(struct splice *splice, uint32_t epoch, int fd)
-{
-    struct line *line = NULL;
-    int on = 1;
-    int rc;
-    for (size_t i = 0; i < sizeof splice->lines / sizeof splice->lines[0] && line == NULL; i++) {
-        if (splice->lines[i].watch == NULL) {
-            line = &splice->lines[i];
-        }
-    }
-    rc = line == NULL ? -EBUSY : ssh_loop_watch(splice->loop, fd, POLLIN, on_ready, line, &line->watch);
-    if (rc < 0) {
-        close(fd);
-        return rc;
-    }
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    line->splice = splice;
-    line->fd = fd;
-    line->close_at = SSH_LOOP_NEVER;
-    line->index = stream_attach(splice->stream, epoch, ssh_loop_now(splice->loop));
-    if (line->index < 0) {
-        rc = line->index;
-        line_close(line);
-        return rc;
-    }
-    ssh_loop_again(splice->loop);
-    return 0;
-}
 
 /* --- the channel --- */
 
@@ -325,6 +156,7 @@ int splice_new(struct ssh_loop *loop, const struct stream_config *config, struct
         free(s);
         return rc;
     }
+    lines_init(&s->lines, loop, s->stream);
     *ret_splice = s;
     return 0;
 }
@@ -334,22 +166,21 @@ void splice_free(struct splice *splice)
     if (splice == NULL) {
         return;
     }
-    for (size_t i = 0; i < sizeof splice->lines / sizeof splice->lines[0]; i++) {
-        if (splice->lines[i].watch != NULL) {
-            line_close(&splice->lines[i]);
-        }
-    }
+    lines_release(&splice->lines);
     ssh_chan_close(splice->chan);
     buf_wipe(&splice->spill);
     stream_free(splice->stream);
     free(splice);
 }
 
+int splice_connect(struct splice *splice, uint32_t epoch, int fd)
+{
+    return lines_connect(&splice->lines, epoch, fd);
+}
+
 bool splice_turn(struct splice *splice)
 {
     uint64_t now = ssh_loop_now(splice->loop);
-    const uint8_t *at;
-    bool left;
     if (now >= stream_next_tick(splice->stream)) {
         stream_tick(splice->stream, now);
     }
@@ -360,34 +191,58 @@ bool splice_turn(struct splice *splice)
     if (splice->hung_up && now >= splice->hang_up_at) {
         stream_reset(splice->stream, STREAM_CODE_LOCAL, "the user has gone");
     }
-    left = lines_turn(splice);
+    lines_turn(&splice->lines);
     if (stream_state(splice->stream) == STREAM_OPEN) {
         return true;
     }
     if (splice->over_at == SSH_LOOP_NEVER) {
         splice->over_at = now + OVER_MS;
     }
-    if (splice->chan != NULL && (stream_sink_peek(splice->stream, &at) == 0 || now >= splice->over_at)) {
-        ssh_chan_close(splice->chan);
-        splice->chan = NULL;
-    }
-    return (left || splice->chan != NULL) && now < splice->over_at;
+    return (lines_any(&splice->lines) || splice->chan != NULL) && now < splice->over_at;
+}
+
+bool splice_drained(const struct splice *splice)
+{
+    const uint8_t *at;
+    return splice->chan != NULL && stream_state(splice->stream) != STREAM_OPEN &&
+           stream_sink_peek(splice->stream, &at) == 0;
+}
+
+bool splice_failed(const struct splice *splice)
+{
+    enum stream_state state = stream_state(splice->stream);
+    return state != STREAM_OPEN && state != STREAM_DONE;
+}
+
+bool splice_open(const struct splice *splice)
+{
+    return stream_state(splice->stream) == STREAM_OPEN;
+}
+
+bool splice_live(const struct splice *splice)
+{
+    return stream_live(splice->stream) >= 0;
+}
+
+bool splice_connected(const struct splice *splice)
+{
+    return lines_any(&splice->lines);
+}
+
+void splice_close(struct splice *splice)
+{
+    ssh_chan_close(splice->chan);
+    splice->chan = NULL;
+    ssh_loop_again(splice->loop);
 }
 
 uint64_t splice_next_turn(const struct splice *splice)
 {
     uint64_t at = stream_next_tick(splice->stream);
-    at = splice->hung_up && stream_state(splice->stream) == STREAM_OPEN && splice->hang_up_at < at
-             ? splice->hang_up_at
-             : at;
+    uint64_t lines = lines_next_turn(&splice->lines);
+    at = splice->hung_up && splice_open(splice) && splice->hang_up_at < at ? splice->hang_up_at : at;
     at = splice->over_at < at ? splice->over_at : at;
-    for (size_t i = 0; i < sizeof splice->lines / sizeof splice->lines[0]; i++) {
-        const struct line *line = &splice->lines[i];
-        if (line->watch != NULL && line->index < 0 && line->close_at < at) {
-            at = line->close_at;
-        }
-    }
-    return at;
+    return lines < at ? lines : at;
 }
 
 void splice_reset(struct splice *splice, enum stream_code code, const char *text)

@@ -23,6 +23,15 @@ void splice_join(struct splice *splice, struct ssh_chan *chan);
  * freed. */
 bool splice_turn(struct splice *splice);
 uint64_t splice_next_turn(const struct splice *splice); /* at the latest; SSH_LOOP_NEVER */
+/* The stream has ended and everything is in the channel, which is still open: the owner may say why in its own
+ * way, and calls splice_close. It has some seconds. */
+bool splice_drained(const struct splice *splice);
+bool splice_failed(const struct splice *splice); /* it has ended, and not because both sides were done */
+void splice_close(struct splice *splice);        /* the channel */
+
+bool splice_open(const struct splice *splice);      /* the stream has not ended */
+bool splice_live(const struct splice *splice);      /* it has a proven connection */
+bool splice_connected(const struct splice *splice); /* it has one of any kind */
 
 /* The user's side is gone: what came from it is still delivered, for some seconds, what comes is dropped. */
 void splice_hang_up(struct splice *splice);

@@ -51,6 +51,18 @@ void ssh_server_take_agents(struct ssh_server *server, bool take)
     server->take_agents = take;
 }
 
+void ssh_server_limit(struct ssh_server *server, unsigned channels_max, uint64_t keepalive_ms)
+{
+    server->config.channels_max = channels_max;
+    if (server->config.keepalive_ms != keepalive_ms) {
+        server->config.keepalive_ms = keepalive_ms;
+        server->keepalive_missed = 0;
+        server->keepalive_at =
+            keepalive_ms == 0 ? SSH_LOOP_NEVER : ssh_loop_now(server->loop) + (keepalive_ms + 1) / 2;
+        ssh_server_kick(server);
+    }
+}
+
 void ssh_server_kick(struct ssh_server *server)
 {
     server->again = true;

@@ -107,6 +107,8 @@ void ssh_server_disconnect(struct ssh_server *server, const char *text);
 void ssh_server_debug(struct ssh_server *server, const char *text);
 /* From the next channel on: whether agent requests are accepted, for the rights of a login are known late. */
 void ssh_server_take_agents(struct ssh_server *server, bool take);
+/* Another channels_max and keepalive_ms than the config's; what is open stays open. */
+void ssh_server_limit(struct ssh_server *server, unsigned channels_max, uint64_t keepalive_ms);
 bool ssh_server_ended(const struct ssh_server *server);
 bool ssh_server_logged_in(const struct ssh_server *server);
 
