@@ -167,8 +167,6 @@ int edge_new(const struct edge_config *config, const struct edge_calls *calls, v
     e->role = config->stream.role;
     memcpy(e->key, config->stream.key, sizeof e->key);
     snprintf(e->label, sizeof e->label, "%s", config->label != NULL ? config->label : "stream");
-    if (config->tls != NULL && SSL_CTX_up_ref(config->tls) == 1)
-        e->tls = config->tls;
     e->scratch = config->scratch;
     e->tls_first = e->next_tls = config->tls_first;
     e->told = STREAM_OPEN;

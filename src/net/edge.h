@@ -44,6 +44,9 @@ struct edge_calls {
      * a hub that has moved are taken over. Returns 0, or a negative code: not now (it is asked again 2 s later).
      * Must not call this module. Never NULL. */
     int (*way)(void *arg, struct edge_way *ret_way);
+    /* The first connection in TLS is to be opened: a context of session_client_ctx(NULL, NULL), of which the edge takes a
+     * reference, or NULL: it cannot be had now. Must not call this module. NULL: no connection goes in TLS. */
+    SSL_CTX *(*tls)(void *arg);
     /* Something happened: look at the stream (sink, room of the source, state). What is pushed and taken in it needs
      * no edge_poke. Called also when the stream is no longer STREAM_OPEN. Never NULL. */
     void (*turn)(void *arg);
@@ -68,9 +71,7 @@ struct edge_config {
     uv_loop_t *loop;
     struct stream_config stream; /* copied; dials is taken for true. The key is the owner's to wipe */
     const char *ticket;          /* text; copied */
-    SSL_CTX *tls;      /* of session_client_ctx(NULL, NULL); the edge takes a reference. NULL: no connection
-                                    goes in TLS */
-    bool tls_first;    /* with EDGE_AUTO: begin in TLS */
+    bool tls_first;              /* with EDGE_AUTO: begin in TLS */
     char *scratch;     /* EDGE_SCRATCH bytes that outlive the edge; all edges of a loop may share them */
     const char *label; /* begins the lines in the debug log; copied, cut to EDGE_LABEL_MAX. NULL: "stream" */
 };

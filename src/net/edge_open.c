@@ -189,6 +189,15 @@ static void use_what_is_known(const struct edge *e, struct edge_way *way, struct
     config->fixed_for = hop;
 }
 
+/* Most edges never need it, and it is not small. */
+static int get_tls(struct edge *e)
+{
+    SSL_CTX *tls = e->tls == NULL && e->calls->tls != NULL ? e->calls->tls(e->arg) : NULL;
+    if (tls != NULL && SSL_CTX_up_ref(tls) == 1)
+        e->tls = tls;
+    return e->tls != NULL ? 0 : UV_ENOTSUP;
+}
+
 /* Returns 0 or a negative code. */
 static int dial(struct edge_conn *c, struct edge_way *way)
 {
@@ -198,10 +207,11 @@ static int dial(struct edge_conn *c, struct edge_way *way)
     int r = e->calls->way(e->arg, way);
     if (r != 0)
         return r;
-    e->is_auto = way->streams == EDGE_AUTO && e->tls != NULL;
+    e->is_auto = way->streams == EDGE_AUTO && e->calls->tls != NULL;
     c->tls = way->streams == EDGE_TLS || (e->is_auto && e->next_tls);
-    if (c->tls && e->tls == NULL)
-        return UV_ENOTSUP;
+    r = c->tls ? get_tls(e) : 0;
+    if (r != 0)
+        return r;
     c->trust = way->trust;
     c->path.to = config.to = way->to;
     use_what_is_known(e, way, &config, &hop);

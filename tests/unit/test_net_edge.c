@@ -35,7 +35,7 @@ struct side {
     int no_way;
     uint64_t total, sent, got;
     bool keeps_open; /* no EOF */
-    unsigned opened, failed, refused, needs_tls, closed, turns, ways;
+    unsigned opened, failed, refused, needs_tls, closed, turns, ways, tls;
     bool final, peer_eof, eof_said;
     char words[300];
     enum freed_in freed_in;
@@ -67,6 +67,14 @@ static int on_way(void *arg, struct edge_way *way)
     way->trust.how = SESSION_TRUST_PIN;
     memcpy(way->trust.pin, hub.pin, sizeof hub.pin);
     return 0;
+}
+
+static SSL_CTX *on_tls(void *arg)
+{
+    struct side *s = arg;
+    assert_int_equal(in_calls, 0);
+    s->tls++;
+    return client_ctx;
 }
 
 static void move(struct side *s)
@@ -167,6 +175,7 @@ static void on_closed(void *arg)
 }
 
 static const struct edge_calls calls = {.way = on_way,
+                                        .tls = on_tls,
                                         .turn = on_turn,
                                         .opened = on_opened,
                                         .failed = on_failed,
@@ -179,7 +188,6 @@ static void begin(struct side *s, char role, bool tls_first)
     struct edge_config config = {.loop = &loop,
                                  .stream = {.role = role, .patience_ms = 30000},
                                  .ticket = ticket,
-                                 .tls = client_ctx,
                                  .tls_first = tls_first,
                                  .scratch = scratch,
                                  .label = role == 'a' ? "edge a" : "edge b"};
@@ -429,6 +437,8 @@ static void in_tls(void **state)
     finish(&a, &b);
     assert_int_equal(hub.in_tls, 2);
     assert_int_equal(a.needs_tls, 0); /* it was told to */
+    assert_int_equal(a.tls, 1);
+    assert_int_equal(b.tls, 0);
 }
 
 /* A firewall that lets only TLS through, by closing. */
