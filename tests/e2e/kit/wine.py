@@ -4,10 +4,14 @@ Every Windows program is a process of this system whose environment names the pr
 import contextlib
 import functools
 import os
+import shlex
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -283,3 +287,99 @@ class WinAgent(Agent):
     def servers(self):
         """The pids of the SSH servers that run."""
         return [pid for pid, name in self.processes().items() if name == "multissh-sshd.exe"]
+
+
+class SystemSsh:
+    """The ssh of this system, as a user has it, for the programs there: ssh.exe (tests/windows/programs/ssh.c) in the prefix calls it. variables: what
+    ssh.exe needs in its environment. calls: the arguments of each, as they came."""
+
+    def __init__(self, prefix, user):
+        self.prefix, self.user, self.bench = prefix, user, user.bench
+        self.folder = prefix.folder("ssh")
+        compile_program(ROOT / "tests/windows/programs/ssh.c", self.folder / "ssh.exe")
+        self.program = prefix.windows(self.folder / "ssh.exe")
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.variables = {"MULTISSH_TEST_SSH": str(self.listener.getsockname()[1])}
+        self.calls = []
+        self.running = []
+        self.threads = [threading.Thread(target=self._serve, daemon=True)]
+        self.threads[0].start()
+        self.bench.closers.append(self.close)
+
+    def client(self):
+        """The file that runs multissh.exe there, for a ProxyCommand of this system."""
+        path = self.bench.path(f"multissh.{self.bench.number()}")
+        settings = self.prefix.bench_environment(self.variables | {"MULTISSH_SSH": self.program})
+        lines = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
+        words_there = " ".join(map(shlex.quote, self.prefix.argv("multissh")))
+        path.write_text("\n".join(["#!/bin/sh", *lines, f'exec {words_there} "$@"']) + "\n")
+        path.chmod(0o700)
+        return path
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for popen in self.running:
+            if popen.poll() is None:
+                popen.terminate()
+            popen.wait(15)
+        for thread in self.threads:
+            thread.join(15)
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            self.threads.append(threading.Thread(target=self._call, args=(connection,), daemon=True))
+            self.threads[-1].start()
+
+    def _call(self, connection):
+        def exactly(size):
+            data = b""
+            while len(data) < size:
+                more = connection.recv(size - len(data))
+                if not more:
+                    raise EOFError
+                data += more
+            return data
+
+        def number():
+            return struct.unpack(">I", exactly(4))[0]
+
+        def words_of(call):
+            # A program there cannot be run from here by its name.
+            ours = f"{INSTALLED}\\multissh.exe"
+            return [word.replace(f'"{ours}"', str(self.client())).replace(ours, str(self.client())) if ours in word else word for word in call]
+
+        with connection:
+            call = [exactly(number()).decode() for _ in range(number())]
+            self.calls.append(call)
+            popen = subprocess.Popen(["ssh", *map(str, self.user.options()), *words_of(call)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                     stderr=subprocess.PIPE, env=self.bench.env(), cwd=self.bench.root, start_new_session=True, bufsize=0)
+            self.running.append(popen)
+            sending = threading.Lock()
+
+            def output(kind, pipe):
+                while data := pipe.read(65536):
+                    with sending, contextlib.suppress(OSError):
+                        connection.sendall(struct.pack(">II", kind, len(data)) + data)
+
+            def take_input():
+                with contextlib.suppress(OSError):
+                    while data := connection.recv(65536):
+                        popen.stdin.write(data)
+                popen.stdin.close()
+
+            moving = [threading.Thread(target=output, args=(1, popen.stdout), daemon=True), threading.Thread(target=output, args=(2, popen.stderr), daemon=True)]
+            feeding = threading.Thread(target=take_input, daemon=True)
+            for thread in (*moving, feeding):
+                thread.start()
+            for thread in moving:
+                thread.join()
+            status = popen.wait()
+            with contextlib.suppress(OSError):
+                connection.sendall(struct.pack(">II", 0, status & 0xff))
+                connection.shutdown(socket.SHUT_RDWR)  # the one who feeds ends
+            feeding.join()
