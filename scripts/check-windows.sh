@@ -50,10 +50,10 @@ if [ $# -eq 0 ]; then
 	HOME=$results "${start[@]}" $wine 'C:\windows\system32\cmd.exe' /d /c more <"$results/hold" >/dev/null 2>&1 &
 	holder=$!
 	exec {hold}>"$results/hold"
-	if ! HOME=$results "${start[@]}" ctest --test-dir "$windows" --output-on-failure -j "$(nproc)" --timeout 60 --no-tests=error --output-junit "$results/unit.xml" \
+	if ! HOME=$results "${start[@]}" ctest --test-dir "$windows" --output-on-failure -j "$(nproc)" --timeout 300 --no-tests=error --output-junit "$results/unit.xml" \
 		>"$results/ctest.log" 2>&1; then
 		cat "$results/ctest.log"
-		HOME=$results scripts/once-more.py "$results/unit.xml" "${start[@]}" ctest --test-dir "$windows" --output-on-failure --timeout 60 -R '^{}$' || failed=yes
+		HOME=$results scripts/once-more.py "$results/unit.xml" "${start[@]}" ctest --test-dir "$windows" --output-on-failure --timeout 300 -R '^{}$' || failed=yes
 	else
 		tail -n 4 "$results/ctest.log"
 	fi
