@@ -208,9 +208,13 @@ int admin_new(struct hub *hub, struct admin **ret_a, struct errmsg *err)
     (void)uv_timer_init(hub->loop, &a->rest);
     a->poll.data = a->rest.data = a;
     a->open_handles = 2;
-    (void)uv_poll_start(&a->poll, UV_READABLE, poll_cb);
     *ret_a = a;
     return 0;
+}
+
+void admin_begin(struct admin *a)
+{
+    (void)uv_poll_start(&a->poll, UV_READABLE, poll_cb);
 }
 
 void admin_free(struct admin *a)

@@ -12,8 +12,10 @@ struct admin;
 
 #define ADMIN_SOCKET "hub.sock"
 
-/* Listens. Needs the lock of the state folder: a socket left over from before is replaced. */
+/* Listens; whoever comes waits until admin_begin. Needs the lock of the state folder: a socket left over from before is
+ * replaced. */
 int admin_new(struct hub *hub, struct admin **ret_a, struct errmsg *err);
+void admin_begin(struct admin *a);
 /* Closes everything and removes the socket. NULL-safe. */
 void admin_free(struct admin *a);
 

@@ -1,6 +1,7 @@
 /* sessions and kill: the jumps that run. */
 #include "hub/cmd.h"
 
+#include "base/clock.h"
 #include "hub/jumps.h"
 #include <errno.h>
 #include <stdio.h>
@@ -13,13 +14,15 @@ struct rows {
 static int add_row(const struct jump_info *i, void *arg)
 {
     struct rows *rows = arg;
-    char ago[32];
+    char ago[32], state[48], parked[32];
+    clock_format_ago(i->parked_ms, parked, sizeof parked);
+    snprintf(state, sizeof state, "waiting %s", parked);
     cmd_ago(rows->c, i->started_s, ago);
     cmd_table_cell(&rows->table, "%llu", (unsigned long long)i->id);
     cmd_table_cell(&rows->table, "%s", i->user);
     cmd_table_cell(&rows->table, "%s", i->machine);
     cmd_table_cell(&rows->table, "%s", ago);
-    cmd_table_cell(&rows->table, "%s", i->open ? "open" : "opening");
+    cmd_table_cell(&rows->table, "%s", !i->open ? "opening" : i->parked ? state : "open");
     cmd_table_cell(&rows->table, "%s", i->source);
     return 0;
 }

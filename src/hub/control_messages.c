@@ -2,6 +2,7 @@
  * registry's. */
 #include "base/addr.h"
 #include "base/clock.h"
+#include "base/crypto.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "hub/control_private.h"
@@ -13,6 +14,7 @@
 
 #define REASON_MAX 400
 #define TOKEN_MAX 128
+#define BYTES_MAX (INT64_C(1) << 53)
 
 /* --- to the agent --- */
 
@@ -147,6 +149,7 @@ static void welcome(struct control *c, const struct registry_answer *a)
              a->joined ? ": joined with an invitation" : "");
     audit(c, a->joined ? "join" : "online", c->key);
     send_welcome(c, a->joined);
+    jumps_machine_back(c->owner->hub->jumps, a->machine);
     control_reschedule(c);
 }
 
@@ -295,13 +298,33 @@ static const char *take_answer(struct control *c, const cJSON *message, bool dia
     return rc < 0 ? "an answer to a dial that was not asked" : NULL;
 }
 
-static const char *take_bye(const cJSON *message)
+static const char *take_bye(struct control *c, const cJSON *message)
 {
     static char text[128]; /* valid until the connection is closed, which is next */
 
+    if (json_bool(message, "final", false))
+        registry_leaves(c->owner->hub->registry, &c->link);
     (void)snprintf(text, sizeof text, "the agent ended: %s",
                    json_str_or(message, "reason", 80, "no reason given"));
     return text;
+}
+
+/* Usually the user's side says the same; but a stream that is lost has nobody left who could tell it that. */
+static void take_closed(struct control *c, const cJSON *message)
+{
+    const char *stream = json_str_or(message, "stream", 2 * TICKET_ID_SIZE, "?"),
+               *reason = json_str_or(message, "reason", REASON_MAX, "");
+    struct jumps *j = c->owner->hub->jumps;
+    uint8_t id[TICKET_ID_SIZE];
+
+    log_debug("%s: stream %s ended: %s", control_name(c), stream, reason);
+    if (c->machine == NULL || crypto_hex_decode(stream, strlen(stream), id, sizeof id) != (int)sizeof id)
+        return;
+    if (json_bool(message, "lost", false))
+        jumps_lost(j, &c->link, id, reason);
+    else
+        jumps_stream_ended(j, &c->link, id, reason, (uint64_t)json_int_or(message, "sent", 0, BYTES_MAX, 0),
+                           (uint64_t)json_int_or(message, "received", 0, BYTES_MAX, 0));
 }
 
 static const char *dispatch(struct control *c, const char *type, cJSON **message)
@@ -315,14 +338,13 @@ static const char *dispatch(struct control *c, const char *type, cJSON **message
     if (strcmp(type, "ping") == 0)
         return take_ping(c, *message);
     if (strcmp(type, "bye") == 0)
-        return take_bye(*message);
+        return take_bye(c, *message);
     if (strcmp(type, "dialled") == 0 || strcmp(type, "failed") == 0)
         return take_answer(c, *message, type[0] == 'd');
     if (strcmp(type, "state") == 0 && c->machine != NULL)
         registry_state(c->owner->hub->registry, c->machine, *message);
     if (strcmp(type, "closed") == 0)
-        log_debug("%s: stream %s ended: %s", control_name(c), json_str_or(*message, "stream", 32, "?"),
-                  json_str_or(*message, "reason", REASON_MAX, ""));
+        take_closed(c, *message);
     return NULL; /* unknown types are ignored, so that versions mix */
 }
 

@@ -346,6 +346,15 @@ static void guest_begin(struct guest *g)
     timer_set(g);
 }
 
+void door_let_users_in(struct door *d)
+{
+    for (struct guest *g = d->guests, *next = NULL; g != NULL; g = next) {
+        next = g->next;
+        if (!g->spoke && !g->relayed)
+            guest_user(g);
+    }
+}
+
 void door_enter(struct door *d, int fd, const char *source, uint16_t port)
 {
     const struct hub_options *opt = &d->hub->opt;

@@ -32,6 +32,8 @@ void door_enter(struct door *d, int fd, const char *source, uint16_t port);
 /* The inner side of a TLS stream, from a relay: only a preamble is taken from it. Takes fd in every case, and
  * moves slot. */
 void door_enter_relayed(struct door *d, int fd, const char *source, uint16_t port, struct door_slot *slot);
+/* Those that have not spoken yet, which most users have not, get a front at once: it outlives the hub. */
+void door_let_users_in(struct door *d);
 /* No more of them: everything that waits is closed, and what still comes. */
 void door_shut(struct door *d);
 size_t door_unauthenticated(const struct door *d);

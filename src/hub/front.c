@@ -3,10 +3,13 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "hub/fronts_private.h"
+#include "hub/hub_keys.h"
 #include "hub/jumps.h"
+#include "hub/voucher.h"
 #include "tls/keys.h"
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,9 +17,30 @@
 #define LOGIN_MAX 256
 #define AUTHS_PER_TRY                                                                                        \
     20 /* a client may offer that many keys of which it has no signature, before the front's own limit */
-#define ID_MAX (INT64_C(1) << 53)
+#define ID_MAX FRONTS_ID_MAX
 
 /* --- to the front --- */
+
+void front_add_voucher(const struct front *f, cJSON *m)
+{
+    struct voucher v = {.port = f->port, .at_s = clock_wall_s()};
+    char *text = NULL;
+    int rc = 0;
+
+    (void)snprintf(v.source, sizeof v.source, "%s", f->source);
+    if (f->known) {
+        (void)snprintf(v.user, sizeof v.user, "%s", f->who.name);
+        v.key = f->who.key;
+    }
+    rc = voucher_make(hub_keys_secret(f->owner->hub->keys), &v, &text);
+    if (rc < 0)
+        log_limited(&f->owner->limit, LOG_LEVEL_ERROR,
+                    "the connection from %s cannot be taken up by a later hub: no voucher: %s", f->source,
+                    strerror(-rc));
+    else
+        (void)json_add_str(m, "voucher", text);
+    free(text);
+}
 
 void front_start(struct front *f)
 {
@@ -29,6 +53,10 @@ void front_start(struct front *f)
     (void)json_add_int(m, "tries", (int64_t)opt->login_tries);
     (void)json_add_int(m, "channels", (int64_t)opt->channels_max);
     (void)json_add_int(m, "keepalive_ms", (int64_t)opt->front_keepalive_ms);
+    (void)json_add_int(m, "protocol", FRONTS_PROTOCOL);
+    (void)json_add_int(m, "orphan_ms", (int64_t)opt->orphan_ms);
+    (void)json_add_int(m, "wait_ms", (int64_t)opt->restart_wait_ms);
+    front_add_voucher(f, m);
     (void)seqpacket_send(f->channel, m, -1);
 }
 
@@ -66,6 +94,7 @@ static int opened(struct caller *c, uint64_t channel, const struct caller_stream
     (void)json_add_int(m, "window", s->window);
     (void)json_add_int(m, "patience_ms", s->patience_ms);
     (void)json_add_int(m, "epoch", s->epoch);
+    (void)json_add_str(m, "ticket", s->ticket);
     return seqpacket_send(f->channel, m, fd);
 }
 
@@ -86,9 +115,14 @@ static void refused(struct caller *c, uint64_t channel, const char *text)
     send_text((struct front *)c, "refused", channel, text);
 }
 
+void front_kill(struct front *f, uint64_t channel, const char *text)
+{
+    send_text(f, "kill", channel, text);
+}
+
 static void kill_channel(struct caller *c, uint64_t channel, const char *text)
 {
-    send_text((struct front *)c, "kill", channel, text);
+    front_kill((struct front *)c, channel, text);
 }
 
 static int connection(struct caller *c, uint64_t channel, const uint8_t stream[TICKET_ID_SIZE],
@@ -144,7 +178,7 @@ static void fingerprint(const char *key, char out[KEYS_FINGERPRINT_TEXT])
         keys_pin_text(hash, out);
 }
 
-static void answer_auth(struct front *f, int64_t id, bool ok, const char *user)
+static void answer_auth(struct front *f, int64_t id, bool ok, bool in, const char *user)
 {
     cJSON *m = json_new("auth-result");
 
@@ -152,6 +186,8 @@ static void answer_auth(struct front *f, int64_t id, bool ok, const char *user)
     (void)json_add_bool(m, "ok", ok);
     if (user != NULL)
         (void)json_add_str(m, "user", user);
+    if (in)
+        front_add_voucher(f, m);
     (void)seqpacket_send(f->channel, m, -1);
 }
 
@@ -189,8 +225,7 @@ static const char *take_auth(struct front *f, const cJSON *m)
         return "a second login";
     if (++f->auths > hub->opt.login_tries * AUTHS_PER_TRY)
         return "too many login tries";
-    if (!hub->stopping)
-        u = policy_find(hub->policy, key, f->source, clock_wall_s(), &why);
+    u = policy_find(hub->policy, key, f->source, clock_wall_s(), &why);
     if (u != NULL && verified && fronts_of_user(f->owner, u->name) >= hub->opt.connections_per_user) {
         why = "its user has as many connections as one may (connections-per-user)";
         front_end(f, "you have as many connections to this hub as one user may (connections-per-user)");
@@ -199,13 +234,13 @@ static const char *take_auth(struct front *f, const cJSON *m)
     if (u == NULL) {
         fingerprint(key, text);
         log_limited(&f->owner->limit, LOG_LEVEL_INFO, "login from %s as '%s' with the key %s refused: %s",
-                    f->source, login, text, why != NULL ? why : "the hub is shutting down");
+                    f->source, login, text, why);
     } else if (verified) {
         why = logged_in(f, u);
         if (why != NULL)
             return why;
     }
-    answer_auth(f, id, u != NULL, u != NULL ? u->name : NULL);
+    answer_auth(f, id, u != NULL, u != NULL && verified, u != NULL ? u->name : NULL);
     return NULL;
 }
 
@@ -260,6 +295,16 @@ static const char *take_login_failed(struct front *f, const cJSON *m)
     return NULL;
 }
 
+static const char *take_parked(struct front *f, const cJSON *m)
+{
+    int64_t id = json_int_or(m, "id", 0, ID_MAX, -1);
+
+    if (id < 0)
+        return "a parked session without an id";
+    jumps_parked(f->owner->hub->jumps, &f->caller, (uint64_t)id, json_bool(m, "parked", false));
+    return NULL;
+}
+
 /* Messages that need a user. */
 static const char *dispatch_known(struct front *f, const char *type, const cJSON *m)
 {
@@ -269,6 +314,8 @@ static const char *dispatch_known(struct front *f, const char *type, const cJSON
         return take_open(f, m);
     if (strcmp(type, "close") == 0)
         return take_close(f, m);
+    if (strcmp(type, "parked") == 0)
+        return take_parked(f, m);
     if (strcmp(type, "exec") == 0)
         return jumps_of_caller(f->owner->hub->jumps, &f->caller) > 0 && id >= 0 &&
                        jumps_has(f->owner->hub->jumps, &f->caller, (uint64_t)id)
@@ -287,16 +334,29 @@ static const char *dispatch_known(struct front *f, const char *type, const cJSON
     return NULL; /* unknown types are ignored, so that versions mix */
 }
 
-static bool needs_user(const char *type)
+static bool is_one_of(const char *type, const char *const types[], size_t n)
 {
-    static const char *const types[] = {"open",    "close",     "exec",    "more",        "exec-close",
-                                        "publish", "unpublish", "reached", "reach-failed"};
-
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+    for (size_t i = 0; i < n; i++) {
         if (strcmp(type, types[i]) == 0)
             return true;
     }
     return false;
+}
+
+static bool needs_user(const char *type)
+{
+    static const char *const types[] = {"open",    "close",     "exec",    "more",         "exec-close",
+                                        "publish", "unpublish", "reached", "reach-failed", "parked"};
+
+    return is_one_of(type, types, sizeof types / sizeof types[0]);
+}
+
+/* What a front asks, and asks the next hub again when this one does not answer. */
+static bool is_question(const char *type)
+{
+    static const char *const types[] = {"auth", "open", "exec", "publish"};
+
+    return is_one_of(type, types, sizeof types / sizeof types[0]);
 }
 
 static void message_cb(void *arg, const cJSON *m)
@@ -306,21 +366,25 @@ static void message_cb(void *arg, const cJSON *m)
 
     if (type == NULL)
         why = "it sent a message without a type";
+    else if (strcmp(type, "log") == 0)
+        why = take_log(f, m);
+    else if (f->owner->hub->stopping && is_question(type))
+        return;
+    else if (f->state != FRONT_RUNS)
+        why = fronts_adopt_message(f, type, m);
     else if (needs_user(type) && !f->known)
         why = "it sent a message out of place";
     else if (strcmp(type, "auth") == 0)
         why = take_auth(f, m);
     else if (strcmp(type, "login-failed") == 0)
         why = take_login_failed(f, m);
-    else if (strcmp(type, "log") == 0)
-        why = take_log(f, m);
     else if (strcmp(type, "ready") == 0)
         log_debug("the front of %s is ready, pid %d", f->source, (int)json_int_or(m, "pid", 0, INT32_MAX, 0));
     else
         why = dispatch_known(f, type, m);
     if (why != NULL && !f->gone) {
         log_limited(&f->owner->limit, LOG_LEVEL_ERROR, "the front of %s broke the rules: %s", f->source, why);
-        fronts_gone(f, why);
+        fronts_expel(f, why);
     }
 }
 

@@ -1,13 +1,11 @@
-/* Owns the front processes: how many may begin, and that each ends. Must not wait for one. */
+/* Owns which fronts there are: how many may begin, what their users may, and that each ends. Must not wait for one. */
+#include "hub/fronts.h"
 #include "base/addr.h"
 #include "base/clock.h"
 #include "hub/fronts_private.h"
-#include "hub/hub_keys.h"
 #include "hub/joins.h"
 #include "hub/jumps.h"
-#include "hub/program.h"
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +13,7 @@
 #include <unistd.h>
 
 #define TICK_MS 1000
-#define END_MS 5000          /* how long a front may take to end by itself, and then after SIGTERM */
+#define FOLDER "fronts"
 #define QUEUE_MAX (4u << 20) /* of messages that a front does not read */
 #define LOOK_AGAIN_S 60      /* expiry-time takes effect within this */
 #define GRACE_SLACK_MS 5000  /* the front's own login grace comes first */
@@ -37,7 +35,10 @@ int fronts_new(struct hub *hub, struct fronts **ret_f)
     f->hub = hub;
     f->limit = (struct log_limit){.burst = 20, .interval_ms = 5000};
     rc = tally_new(&f->rates);
+    if (rc == 0)
+        rc = berths_new(hub->state_dir, FOLDER, &f->berths);
     if (rc < 0) {
+        tally_free(f->rates);
         free(f);
         return rc;
     }
@@ -57,8 +58,8 @@ size_t fronts_ending(const struct fronts *f)
 {
     size_t n = 0;
 
-    for (const struct front *p = f->list; p != NULL; p = p->next)
-        n += p->told_end && !p->gone ? 1 : 0;
+    for (struct front *p = f->list; p != NULL; p = p->next)
+        n += p->told_end && (!p->gone || fronts_process_runs(p)) ? 1 : 0;
     return n;
 }
 
@@ -78,7 +79,7 @@ const char *fronts_may_start(struct fronts *f, const char *source)
     char key[64];
 
     addr_source_key(source, key, sizeof key);
-    if (f->hub->stopping)
+    if (f->left)
         return "the hub is shutting down";
     if (!tally_take(f->rates, key, opt->fronts_per_second_per_source, now))
         return "too many connections a second from this source (fronts-per-second-per-source)";
@@ -91,37 +92,29 @@ const char *fronts_may_start(struct fronts *f, const char *source)
 
 static void front_free(struct front *f)
 {
+    fronts_process_let_go(f);
     who_release(&f->who);
     free(f);
 }
 
-static void process_closed_cb(uv_handle_t *h)
+/* Closes the channel, and whatever goes by it. */
+static void cut(struct front *f)
 {
-    free(h);
-}
-
-static void let_go_of_process(struct front *f)
-{
-    if (f->process == NULL)
-        return;
-    f->process->data = NULL;
-    uv_close((uv_handle_t *)f->process, process_closed_cb);
-    f->process = NULL;
+    f->gone = true;
+    execs_release(&f->execs);
+    seqpacket_free(f->channel);
+    door_slot_release(f->owner->hub->door, &f->slot);
 }
 
 void fronts_gone(struct front *f, const char *why)
 {
-    struct hub *hub = f->owner->hub;
-
     if (f->gone)
         return;
-    f->gone = true;
-    f->end_by = clock_now_ms() + END_MS;
-    execs_release(&f->execs);
-    seqpacket_free(f->channel);
-    jumps_caller_gone(hub->jumps, &f->caller, "the user's connection ended");
+    cut(f);
+    f->end_by = clock_now_ms() + FRONTS_END_MS;
+    jumps_caller_gone(f->owner->hub->jumps, &f->caller, "the user's connection ended");
     publications_gone(f, why);
-    door_slot_release(hub->door, &f->slot);
+    fronts_adopt_settled(f);
     if (f->known)
         log_info("%s from %s left: %s", f->who.name, f->source, why);
     else
@@ -129,36 +122,60 @@ void fronts_gone(struct front *f, const char *why)
                     f->source, why);
 }
 
-static void exited_cb(uv_process_t *h, int64_t status, int signal)
+void fronts_expel(struct front *f, const char *why)
 {
-    struct front *f = h->data;
-
-    if (f == NULL) {
-        uv_close((uv_handle_t *)h, process_closed_cb);
+    if (f->gone)
         return;
+    /* A channel that only closes means to a front that the hub has ended. */
+    front_end(f, "the hub has ended this connection; its log says why");
+    fronts_gone(f, why);
+}
+
+void fronts_part(struct front *f)
+{
+    if (f->gone)
+        return;
+    cut(f);
+    f->state = FRONT_UNFIT;
+}
+
+void fronts_ask_to_end(struct front *f, const char *text)
+{
+    if (f->gone)
+        return;
+    front_end(f, text);
+    f->end_by = clock_now_ms() + (f->owner->hub->stopping ? FRONTS_END_STOPPING_MS : FRONTS_END_MS);
+}
+
+void fronts_leave(struct fronts *o)
+{
+    if (o->left)
+        return;
+    o->left = true;
+    for (struct front *f = o->list; f != NULL; f = f->next) {
+        if (f->gone || f->told_end)
+            continue;
+        publications_gone(f, REGISTRY_HUB_STOPPED);
+        cut(f);
     }
-    if (signal != 0 && !f->terminated)
-        log_warn("the front of %s was ended by signal %d", f->source, signal);
-    else if (status != 0)
-        log_debug("the front of %s ended with status %d", f->source, (int)status);
-    /* What it said last may still be unread: the end of its channel comes by itself. */
-    let_go_of_process(f);
 }
 
 void fronts_free(struct fronts *f)
 {
     if (f == NULL)
         return;
+    fronts_leave(f);
+    fronts_adopt_free(f);
     for (struct front *p = f->list, *next = NULL; p != NULL; p = next) {
         next = p->next;
-        /* One with jumps lives on with them, the others end by themselves; nobody here reaps them any more.
-         */
-        jumps_caller_gone(f->hub->jumps, &p->caller, "the hub ended; the session goes on without it");
-        fronts_gone(p, "the hub ended");
-        let_go_of_process(p);
-        front_free(p);
+        if (!p->gone) {
+            publications_gone(p, REGISTRY_HUB_STOPPED);
+            cut(p);
+        }
+        front_free(p); /* nobody here reaps it any more */
     }
     f->list = NULL;
+    berths_free(f->berths);
     tally_free(f->rates);
     uv_close((uv_handle_t *)&f->timer, timer_closed_cb);
 }
@@ -167,13 +184,12 @@ static void tick_one(struct front *f, uint64_t now)
 {
     const struct hub_options *opt = &f->owner->hub->opt;
 
-    if (!f->known && !f->gone && now >= f->started + opt->login_grace_ms + GRACE_SLACK_MS)
-        fronts_gone(f, "its front did not keep the login grace");
-    if (f->end_by == 0 || now < f->end_by || f->process == NULL)
-        return;
-    (void)uv_process_kill(f->process, f->terminated ? SIGKILL : SIGTERM);
-    f->terminated = true;
-    f->end_by = now + END_MS;
+    if (f->state == FRONT_RUNS && !f->known && !f->gone &&
+        now >= f->started + opt->login_grace_ms + GRACE_SLACK_MS)
+        fronts_expel(f, "its front did not keep the login grace");
+    if (f->state < FRONT_RUNS && !f->gone && now >= f->started + opt->orphan_ms)
+        fronts_expel(f, "its front never answered");
+    fronts_process_tick(f, now);
 }
 
 /* Frees those of which nothing is left: only here, so that nobody holds one that is freed. */
@@ -184,9 +200,11 @@ static void reap(struct fronts *f)
     while (*at != NULL) {
         struct front *p = *at;
 
-        if (p->gone && p->process == NULL) {
+        if (p->gone && !fronts_process_runs(p)) {
             *at = p->next;
             f->n--;
+            if (p->state != FRONT_UNFIT) /* which may run, and is for another hub */
+                berths_remove(f->berths, p->berth);
             front_free(p);
         } else {
             at = &p->next;
@@ -199,42 +217,38 @@ static void tick_cb(uv_timer_t *h)
     struct fronts *f = h->data;
     uint64_t now = clock_now_ms();
 
-    for (struct front *p = f->list; p != NULL; p = p->next)
-        tick_one(p, now);
-    reap(f);
+    if (!f->left)
+        fronts_tick(f);
     tally_sweep(f->rates, now);
-    if (now / 1000 >= f->looked_s + LOOK_AGAIN_S) {
+    if (!f->left && now / 1000 >= f->looked_s + LOOK_AGAIN_S) {
         f->looked_s = now / 1000;
         fronts_policy_changed(f);
     }
 }
 
-static void ask_to_end(struct front *f, const char *text)
+void fronts_tick(struct fronts *f)
 {
-    if (f->gone)
-        return;
-    front_end(f, text);
-    f->end_by = clock_now_ms() + END_MS;
+    uint64_t now = clock_now_ms();
+
+    for (struct front *p = f->list; p != NULL; p = p->next)
+        tick_one(p, now);
+    if (!f->left)
+        reap(f);
 }
 
 void fronts_end_all(struct fronts *f, const char *text)
 {
-    for (struct front *p = f->list; p != NULL; p = p->next)
-        ask_to_end(p, text);
-}
-
-void fronts_end_idle(struct fronts *f, const char *text)
-{
     for (struct front *p = f->list; p != NULL; p = p->next) {
-        if (jumps_of_caller(f->hub->jumps, &p->caller) == 0)
-            ask_to_end(p, text);
+        fronts_ask_to_end(p, text);
+        p->told_end = true; /* also one that cannot be asked: see fronts_ending */
+        if (p->end_by == 0)
+            p->end_by = clock_now_ms();
     }
 }
 
 /* --- the beginning of one --- */
 
-int fronts_adopt(struct fronts *o, int fd, const char *source, uint16_t port, struct door_slot *slot,
-                 struct front **ret_f)
+int fronts_add(struct fronts *o, int fd, const char *source, uint16_t port, struct front **ret_f)
 {
     struct front *f = calloc(1, sizeof *f);
     int rc = -ENOMEM;
@@ -244,6 +258,8 @@ int fronts_adopt(struct fronts *o, int fd, const char *source, uint16_t port, st
     f->caller.ops = &front_caller;
     f->owner = o;
     f->port = port;
+    f->pidfd = -1;
+    f->state = FRONT_RUNS;
     f->started = clock_now_ms();
     f->limit = (struct log_limit){.burst = 10, .interval_ms = 5000};
     (void)snprintf(f->source, sizeof f->source, "%s", source);
@@ -254,8 +270,6 @@ int fronts_adopt(struct fronts *o, int fd, const char *source, uint16_t port, st
     f->next = o->list;
     o->list = f;
     o->n++;
-    door_slot_move(slot, &f->slot);
-    front_start(f);
     *ret_f = f;
     return 0;
 out:
@@ -264,58 +278,67 @@ out:
     return rc;
 }
 
-/* Starts the program with the user's socket; its end of the channel is other. */
-static int start(struct fronts *o, int fd, int other, uv_process_t **ret_process)
+int fronts_speak(struct fronts *o, int fd, const char *source, uint16_t port, struct door_slot *slot,
+                 struct front **ret_f)
 {
-    char *args[] = {"multissh-front",
-                    "--host-key",
-                    (char *)hub_keys_host_key_path(o->hub->keys),
-                    "--connection-fd",
-                    "3",
-                    "--hub-fd",
-                    "4",
-                    NULL};
-    const int fds[] = {fd, other};
-    uv_process_t *process = calloc(1, sizeof *process);
-    int rc = 0;
+    int rc = fronts_add(o, fd, source, port, ret_f);
 
-    if (process == NULL)
-        return -ENOMEM;
-    rc = program_start(o->hub->loop, process, args, fds, 2, exited_cb);
+    if (rc < 0)
+        return rc;
+    door_slot_move(slot, &(*ret_f)->slot);
+    front_start(*ret_f);
+    return 0;
+}
+
+/* The user's socket is fds[0]. Makes the others, and the process. Returns 0, or a negative code after a line in the log. */
+static int start(struct fronts *o, int fds[3], const char *source, int *ret_channel, char *berth,
+                 uv_process_t **ret_process)
+{
+    int pair[2] = {-1, -1};
+    int rc = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0 ? -errno : 0;
+
     if (rc < 0) {
-        uv_close((uv_handle_t *)process, process_closed_cb);
+        log_limited(&o->limit, LOG_LEVEL_ERROR, "user connection from %s closed: %s", source, strerror(-rc));
         return rc;
     }
-    *ret_process = process;
+    fds[1] = pair[1];
+    rc = berths_make(o->berths, berth, &fds[2]);
+    if (rc < 0) {
+        berth[0] = '\0';
+        log_limited(&o->limit, LOG_LEVEL_ERROR,
+                    "user connection from %s closed: no socket in %s/" FOLDER ": %s", source,
+                    o->hub->state_dir, strerror(-rc));
+    } else {
+        rc = fronts_process_start(o, fds, ret_process);
+        if (rc < 0)
+            log_limited(&o->limit, LOG_LEVEL_ERROR,
+                        "cannot start multissh-front: %s; is it installed beside multissh-hub?",
+                        uv_strerror(rc));
+    }
+    if (rc < 0) {
+        close(pair[0]);
+        return rc;
+    }
+    *ret_channel = pair[0];
     return 0;
 }
 
 void fronts_accept(struct fronts *o, int fd, const char *source, uint16_t port, struct door_slot *slot)
 {
-    int pair[2] = {-1, -1};
     const char *why = o->n >= o->hub->opt.fronts_max ? "too many users are connected (fronts-max)"
                                                      : fronts_may_start(o, source);
+    int fds[3] = {fd, -1, -1}, channel = -1, rc = 0;
+    char berth[BERTHS_NAME_MAX + 1] = "";
     uv_process_t *process = NULL;
     struct front *f = NULL;
-    int rc = 0;
 
     if (why != NULL) {
         log_limited(&o->limit, LOG_LEVEL_WARN, "user connection from %s closed: %s", source, why);
         goto out;
     }
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
-        log_limited(&o->limit, LOG_LEVEL_ERROR, "user connection from %s closed: %s", source,
-                    strerror(errno));
+    if (start(o, fds, source, &channel, berth, &process) < 0)
         goto out;
-    }
-    rc = start(o, fd, pair[1], &process);
-    if (rc < 0) {
-        log_limited(&o->limit, LOG_LEVEL_ERROR,
-                    "cannot start multissh-front: %s; is it installed beside multissh-hub?", uv_strerror(rc));
-        goto out;
-    }
-    rc = fronts_adopt(o, pair[0], source, port, slot, &f);
-    pair[0] = -1;
+    rc = fronts_speak(o, channel, source, port, slot, &f);
     process->data = f;
     if (rc < 0) {
         log_limited(&o->limit, LOG_LEVEL_ERROR, "user connection from %s closed: %s", source,
@@ -324,16 +347,29 @@ void fronts_accept(struct fronts *o, int fd, const char *source, uint16_t port, 
         goto out;
     }
     f->process = process;
+    (void)snprintf(f->berth, sizeof f->berth, "%s", berth);
 out:
+    if (f == NULL)
+        berths_remove(o->berths, berth);
     door_slot_release(o->hub->door, slot);
-    close(fd);
-    if (pair[0] >= 0)
-        close(pair[0]);
-    if (pair[1] >= 0)
-        close(pair[1]);
+    for (int i = 0; i < 3; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+    }
 }
 
 /* --- rights that change --- */
+
+const struct policy_user *fronts_rights(const struct front *f, const char *user, const char *key,
+                                        const char **ret_why)
+{
+    const struct policy_user *u = policy_find(f->owner->hub->policy, key, f->source, clock_wall_s(), ret_why);
+
+    if (u == NULL || strcmp(u->name, user) == 0)
+        return u;
+    *ret_why = "the key is another user's now";
+    return NULL;
+}
 
 static void look_again(struct front *f)
 {
@@ -344,11 +380,10 @@ static void look_again(struct front *f)
 
     if (!f->known || f->gone || f->who.key == NULL)
         return;
-    u = policy_find(hub->policy, f->who.key, f->source, clock_wall_s(), &why);
-    if (u == NULL || strcmp(u->name, f->who.name) != 0) {
-        log_info("%s from %s is logged out: %s", f->who.name, f->source,
-                 why != NULL ? why : "the key is another user's now");
-        ask_to_end(f, "your key is no longer accepted by this hub");
+    u = fronts_rights(f, f->who.name, f->who.key, &why);
+    if (u == NULL) {
+        log_info("%s from %s is logged out: %s", f->who.name, f->source, why);
+        fronts_ask_to_end(f, "your key is no longer accepted by this hub");
         who_strip(&f->who); /* it may take its time to end */
         publications_check(f);
         return;

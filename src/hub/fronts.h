@@ -11,21 +11,27 @@ struct front;
 struct fronts;
 
 int fronts_new(struct hub *hub, struct fronts **ret_f);
-/* Lets go of them all: those that hold open jumps go on by themselves. */
+/* Lets go of them all: they go on by themselves, for the next hub. */
 void fronts_free(struct fronts *f);
+/* Looks for the fronts of the last hub, and takes them and their jumps up. done is called once, in a later turn: when that
+ * is over, or after 3 s; who answers later is taken up then. Returns 0 or -ENOMEM. */
+typedef void fronts_taken_fn(struct hub *hub);
+int fronts_take_up(struct fronts *f, fronts_taken_fn *done);
+/* The hub ends: closes their channels, so that they turn to the next one. Nothing is answered any more. */
+void fronts_leave(struct fronts *f);
 /* May one more helper process (a front, or the relay of a stream) be started for source now? NULL, or why
  * not. Takes a token of the rates. */
 const char *fronts_may_start(struct fronts *f, const char *source);
 /* Starts a front for an accepted SSH connection. Takes the descriptor in every case and moves slot (a limit
  * reached: a line in the log, closed). */
 void fronts_accept(struct fronts *f, int fd, const char *source, uint16_t port, struct door_slot *slot);
-/* Speaks to a front that is already there over the SEQPACKET socket fd (taken in every case). Returns 0 or a
- * negative code. */
-int fronts_adopt(struct fronts *f, int fd, const char *source, uint16_t port, struct door_slot *slot,
+/* Speaks to a fresh front over the SEQPACKET socket fd (taken in every case). Returns 0 or a negative code. */
+int fronts_speak(struct fronts *f, int fd, const char *source, uint16_t port, struct door_slot *slot,
                  struct front **ret_f);
+/* Tells all to end, and makes them. */
 void fronts_end_all(struct fronts *f, const char *text);
-/* Those through which no jump runs. */
-void fronts_end_idle(struct fronts *f, const char *text);
+/* What is due: it comes by itself every second; sooner when the hub wants to end. */
+void fronts_tick(struct fronts *f);
 size_t fronts_count(const struct fronts *f);
 /* How many were asked to end and have not yet. */
 size_t fronts_ending(const struct fronts *f);

@@ -1,9 +1,10 @@
-/* Shared by fronts.c (the processes), front.c (the messages) and publications.c (machines published with ssh
- * -R); nobody else includes it. */
+/* Shared by fronts.c (which there are, and their rights), fronts_process.c (the processes), fronts_adopt.c (those of an
+ * earlier hub), front.c (the messages) and publications.c (machines published with ssh -R); nobody else includes it. */
 #ifndef MULTISSH_HUB_FRONTS_PRIVATE_H
 #define MULTISSH_HUB_FRONTS_PRIVATE_H
 
 #include "base/log.h"
+#include "hub/berths.h"
 #include "hub/caller.h"
 #include "hub/execs.h"
 #include "hub/fronts.h"
@@ -12,11 +13,24 @@
 #include "hub/tally.h"
 #include <uv.h>
 
+#define FRONTS_PROTOCOL 1
+#define FRONTS_END_MS 5000          /* how long a front may take to end by itself, and then after SIGTERM */
+#define FRONTS_END_STOPPING_MS 2000 /* the same when all are to end with the hub */
+#define FRONTS_ID_MAX (INT64_C(1) << 53)
+
 struct publication;
+
+enum front_state {
+    FRONT_ASKED,   /* of an earlier hub: `adopt` was sent */
+    FRONT_RESUMES, /* it tells what runs */
+    FRONT_RUNS,
+    FRONT_UNFIT, /* of another version: it goes on without this hub, which only keeps its process in mind */
+};
 
 struct front {
     struct caller caller;  /* first */
-    uv_process_t *process; /* NULL: reaped, or it is somebody else's child */
+    uv_process_t *process; /* NULL: reaped, or not our child */
+    int pidfd;             /* of one that an earlier hub started; -1: ended, or it could not be had */
     struct fronts *owner;
     struct front *next;
     struct seqpacket *channel;
@@ -25,14 +39,17 @@ struct front {
     struct door_slot slot;
     struct who who;
     uint64_t started, end_by; /* end_by: when it is no longer asked but made to end; 0 = it need not */
-    unsigned auths;
+    enum front_state state;
+    unsigned auths, resumes, n_taken_up, n_lost;
     uint16_t port;
     bool known;      /* a user is logged in: who counts */
     bool terminated; /* SIGTERM was sent */
     bool gone;       /* the channel is closed */
     bool told_end;
+    bool unpublished; /* a publication of it has ended */
     struct log_limit limit;
     char source[64];
+    char berth[BERTHS_NAME_MAX + 1];
 };
 
 struct fronts {
@@ -40,23 +57,55 @@ struct fronts {
     struct front *list;
     size_t n;
     struct tally *rates;
+    struct berths *berths;
+    struct taking *taking; /* NULL: the fronts of the last hub were not looked for yet */
     uv_timer_t timer;
     uint64_t looked_s; /* when the rights were last looked up again */
+    bool left;         /* the hub ends, and they go on */
     struct log_limit limit;
 };
 
-/* fronts.c: a front that breaks the rules, or whose channel closed: everything of it ends here, the process
- * is reaped later. */
+/* fronts.c */
+/* A front that speaks over fd (taken in every case), in no process of ours yet. Returns 0 or a negative code. */
+int fronts_add(struct fronts *o, int fd, const char *source, uint16_t port, struct front **ret_f);
+/* Its channel closed: everything of it ends here, the process is reaped later. */
 void fronts_gone(struct front *f, const char *why);
-
+/* The same for one that is not wanted any more: it is told to end, and made to when it does not. */
+void fronts_expel(struct front *f, const char *why);
+/* The same for one that goes on without this hub. */
+void fronts_part(struct front *f);
+void fronts_ask_to_end(struct front *f, const char *text);
+/* Its user's rights of now, by the key that f->who or (before that) key names. NULL with *ret_why when there are none. */
+const struct policy_user *fronts_rights(const struct front *f, const char *user, const char *key,
+                                        const char **ret_why);
 /* Those in which the user of this name is logged in. */
 size_t fronts_of_user(const struct fronts *f, const char *name);
+
+/* fronts_process.c */
+/* Starts the program with the user's socket, its end of the channel and its berth. Returns 0 or a negative code. */
+int fronts_process_start(struct fronts *o, const int fds[3], uv_process_t **ret_process);
+void fronts_process_let_go(struct front *f);
+/* The process of an earlier hub's front, when pid is one. */
+int fronts_process_find(pid_t pid);
+bool fronts_process_runs(struct front *f);
+/* What is due: ends what does not end by itself. */
+void fronts_process_tick(struct front *f, uint64_t now);
+
+/* fronts_adopt.c */
+/* One message of a front that is being taken up. Returns NULL, or why it must be ended. */
+const char *fronts_adopt_message(struct front *f, const char *type, const cJSON *message);
+/* It is gone before it was taken up, or was told that it is not wanted: nobody waits for it any more. */
+void fronts_adopt_settled(struct front *f);
+void fronts_adopt_free(struct fronts *o);
 
 /* front.c */
 extern const struct seqpacket_calls front_calls;
 extern const struct caller_ops front_caller;
 void front_start(struct front *f);
 void front_end(struct front *f, const char *text);
+/* Adds the voucher of the front as it is now. */
+void front_add_voucher(const struct front *f, cJSON *m);
+void front_kill(struct front *f, uint64_t channel, const char *text);
 
 /* publications.c */
 /* `publish` and `unpublish`. Return NULL, or why the front must be ended. */

@@ -209,8 +209,6 @@ static int start_parts(struct hub *hub, struct errmsg *err)
         rc = admin_new(hub, &hub->admin, err);
     if (rc == 0)
         rc = listener_new(hub, &hub->listener, err);
-    if (rc == 0)
-        listener_begin(hub->listener);
     return rc;
 }
 
@@ -226,6 +224,17 @@ static void next_steps(const struct hub *hub)
         log_info(
             "next: invite a machine, and paste on it what this prints: multissh-hub --state %s invite web01",
             hub->state_dir);
+}
+
+/* What the last hub left is taken up: from now on anybody is let in. */
+static void begin(struct hub *hub)
+{
+    if (hub->stopping)
+        return;
+    hub->begun = true;
+    listener_begin(hub->listener);
+    admin_begin(hub->admin);
+    activation_notify("READY=1");
 }
 
 int hub_start(struct hub *hub, struct errmsg *err)
@@ -258,7 +267,10 @@ int hub_start(struct hub *hub, struct errmsg *err)
              MULTISSH_VERSION, hub->state_dir, hub->public_host, (unsigned)hub->public_port, hub->domain,
              policy_count(hub->policy), registry_count(hub->registry, false));
     next_steps(hub);
-    activation_notify("READY=1");
+    /* Whoever comes meanwhile waits in the backlogs. */
+    rc = fronts_take_up(hub->fronts, begin);
+    if (rc < 0)
+        return errmsg_set(err, rc, "cannot start: %s", uv_strerror(rc));
     return 0;
 }
 
@@ -268,6 +280,9 @@ static void stop_cb(uv_timer_t *h)
 {
     struct hub *hub = h->data;
 
+    /* Not in hub_stop itself: the answer to the command that led there is sent first. */
+    fronts_leave(hub->fronts);
+    fronts_tick(hub->fronts);
     if (clock_now_ms() < hub->stop_by &&
         (controls_count(hub->controls) > 0 || fronts_ending(hub->fronts) > 0 ||
          joins_ending(hub->joins) > 0))
@@ -296,13 +311,13 @@ void hub_stop(struct hub *hub, bool with_fronts)
     hub->stop_by = clock_now_ms() + STOP_MS;
     listener_free(hub->listener);
     hub->listener = NULL;
+    if (!with_fronts)
+        door_let_users_in(hub->door);
     door_shut(hub->door);
     jumps_stop(hub->jumps);
     controls_bye(hub->controls);
     if (with_fronts)
         end_sessions(hub, text);
-    else
-        fronts_end_idle(hub->fronts, text);
     (void)uv_timer_start(&hub->last, stop_cb, STOP_LOOK_MS, STOP_LOOK_MS);
 }
 

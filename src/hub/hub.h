@@ -52,13 +52,14 @@ struct hub {
     size_t n_passed;
     int lock; /* the descriptor that holds the state folder */
     bool handles, stopping;
+    bool begun; /* users, machines and commands are let in */
 };
 
 /* hub.c: start and stop, in order. hub is zeroed but for loop and config. Returns 0 or a negative code with
  * err filled; then hub_release all the same. */
 int hub_start(struct hub *hub, struct errmsg *err);
-/* Begins a clean end: no new connections; users and agents are told; the loop is stopped when that is done,
- * or after 5 s. with_fronts: the fronts end too. */
+/* Begins a clean end: no new connections; agents are told; the loop is stopped when that is done, or after 5 s. The fronts
+ * go on and turn to the next hub; with_fronts: they end too. */
 void hub_stop(struct hub *hub, bool with_fronts);
 /* Closes everything. The loop must then run until it is dry. */
 void hub_release(struct hub *hub);

@@ -47,7 +47,7 @@ static void closed_cb(uv_handle_t *h)
 
 /* --- the life of one --- */
 
-static void audit(struct jumps *j, const char *kind, const struct jump *p, const char *text)
+void jumps_audit(struct jumps *j, const char *kind, const struct jump *p, const char *text)
 {
     struct store_event e = {.at_s = clock_wall_s(),
                             .kind = kind,
@@ -101,12 +101,12 @@ static void jump_drop(struct jumps *j, struct jump *p, const char *why)
 void jumps_refuse(struct jumps *j, struct jump *p, const char *text)
 {
     log_limited(&j->limit, LOG_LEVEL_INFO, "%s's jump to %s refused: %s", p->user, p->machine, text);
-    audit(j, "refuse", p, text);
+    jumps_audit(j, "refuse", p, text);
     p->caller->ops->refused(p->caller, p->channel, text);
     jump_drop(j, p, text);
 }
 
-static void jump_end(struct jumps *j, struct jump *p, const char *reason, uint64_t sent, uint64_t received)
+void jumps_end(struct jumps *j, struct jump *p, const char *reason, uint64_t sent, uint64_t received)
 {
     char clean[160], text[320];
 
@@ -115,7 +115,7 @@ static void jump_end(struct jumps *j, struct jump *p, const char *reason, uint64
                    (unsigned long long)sent, (unsigned long long)received,
                    (long long)((clock_now_ms() - p->started) / 1000));
     log_info("%s's session on %s ended: %s", p->user, p->machine, text);
-    audit(j, "end", p, text);
+    jumps_audit(j, "end", p, text);
     jump_free(j, p);
 }
 
@@ -161,13 +161,10 @@ static int make_ticket(struct jumps *j, struct jump *p)
     return ticket_make(hub_keys_secret(j->hub->keys), &t, p->ticket, p->key);
 }
 
-/* given: the ticket that the caller has already; NULL: one is made. */
-static int jump_new(struct jumps *j, struct caller *c, uint64_t channel, const char *machine,
-                    const struct jumps_ticket *given, struct jump **ret_p)
+int jumps_make(struct jumps *j, struct caller *c, uint64_t channel, const char *machine, struct jump **ret_p)
 {
     const struct who *w = c->ops->who(c);
     struct jump *p = calloc(1, sizeof *p);
-    int rc = 0;
 
     if (p == NULL)
         return -ENOMEM;
@@ -183,6 +180,19 @@ static int jump_new(struct jumps *j, struct caller *c, uint64_t channel, const c
     (void)snprintf(p->machine, sizeof p->machine, "%s", machine);
     (void)snprintf(p->user, sizeof p->user, "%s", w->name);
     (void)snprintf(p->source, sizeof p->source, "%s", w->source);
+    *ret_p = p;
+    return 0;
+}
+
+/* given: the ticket that the caller has already; NULL: one is made. */
+static int jump_new(struct jumps *j, struct caller *c, uint64_t channel, const char *machine,
+                    const struct jumps_ticket *given, struct jump **ret_p)
+{
+    struct jump *p = NULL;
+    int rc = jumps_make(j, c, channel, machine, &p);
+
+    if (rc < 0)
+        return rc;
     if (given != NULL) {
         memcpy(p->stream, given->ticket->id, sizeof p->stream);
         (void)snprintf(p->ticket, sizeof p->ticket, "%s", given->text);
@@ -249,7 +259,7 @@ static struct machine *may_open(struct jumps *j, const struct who *w, const char
         refusals_unknown(hub, host, text);
         return NULL;
     }
-    if (m->link == NULL) {
+    if (m->link == NULL && !jumps_may_wait(j, m)) {
         describe_machine(m, clock_wall_s(), text, REFUSALS_TEXT_MAX);
         return NULL;
     }
@@ -302,6 +312,8 @@ int jumps_open_ticket(struct jumps *j, struct caller *c, uint64_t channel, const
     }
     if (m == NULL) {
         refuse_unborn(j, c, channel, host, text);
+    } else if (m->link == NULL) {
+        jumps_wait(j, p);
     } else if (jumps_dial(j, p, m->link) < 0) {
         (void)snprintf(text, sizeof text,
                        "%s is online, but the hub could not ask its %s for a connection; try again", m->name,
@@ -331,7 +343,7 @@ void jumps_join(struct jumps *j, struct jump *p, uint32_t epoch, int fd)
     jumps_table_opened(j, p);
     jumps_watch(j);
     if (rc < 0) {
-        jump_end(j, p, "the user has gone", 0, 0);
+        jumps_end(j, p, "the user has gone", 0, 0);
         return;
     }
     for (unsigned i = 0; i < p->n_waiting; i++)
@@ -340,7 +352,7 @@ void jumps_join(struct jumps *j, struct jump *p, uint32_t epoch, int fd)
     p->n_waiting = 0;
     (void)snprintf(text, sizeof text, "opened in %llu ms", (unsigned long long)(clock_now_ms() - p->started));
     log_info("%s's session on %s %s", p->user, p->machine, text);
-    audit(j, "jump", p, text);
+    jumps_audit(j, "jump", p, text);
 }
 
 /* --- ends --- */
@@ -353,9 +365,9 @@ void jumps_closed(struct jumps *j, struct caller *c, uint64_t channel, const cha
     if (p == NULL)
         return;
     if (p->open) {
-        jump_end(j, p, reason, sent, received);
+        jumps_end(j, p, reason, sent, received);
     } else {
-        audit(j, "refuse", p, "the user gave up");
+        jumps_audit(j, "refuse", p, "the user gave up");
         jump_drop(j, p, "the user gave up");
     }
 }
@@ -365,23 +377,29 @@ void jumps_caller_gone(struct jumps *j, struct caller *c, const char *why)
     for (struct jump *p = j->open, *next = NULL; p != NULL && jumps_of_caller(j, c) > 0; p = next) {
         next = p->next;
         if (p->caller == c)
-            jump_end(j, p, why, 0, 0);
+            jumps_end(j, p, why, 0, 0);
     }
     for (struct jump *p = j->dialling, *next = NULL; p != NULL && jumps_of_caller(j, c) > 0; p = next) {
         next = p->next;
         if (p->caller != c)
             continue;
-        audit(j, "refuse", p, why);
+        jumps_audit(j, "refuse", p, why);
         jump_drop(j, p, why);
     }
 }
 
-/* Ends it in every case. Returns the code of the store: a kill that is not on disk may not hold. */
-static int kill_one(struct jumps *j, struct jump *p, const char *why)
+int jumps_kill_note(struct jumps *j, const uint8_t stream[TICKET_ID_SIZE], uint32_t patience_ms)
+{
+    /* As long as either side may still come with it: a machine in its patience, a front without a hub. */
+    uint64_t ms = patience_ms > j->hub->opt.orphan_ms ? patience_ms : j->hub->opt.orphan_ms;
+
+    return store_kill_add(j->hub->store, stream, clock_wall_s() + (int64_t)(ms / 1000) + 86400);
+}
+
+int jumps_kill_one(struct jumps *j, struct jump *p, const char *why)
 {
     struct machine *m = registry_find(j->hub->registry, p->machine);
-    int64_t until = clock_wall_s() + (int64_t)(p->patience_ms / 1000) + 86400;
-    int rc = store_kill_add(j->hub->store, p->stream, until);
+    int rc = jumps_kill_note(j, p->stream, p->patience_ms);
 
     if (!p->open) {
         jumps_refuse(j, p, why);
@@ -390,7 +408,7 @@ static int kill_one(struct jumps *j, struct jump *p, const char *why)
     if (m != NULL && m->link != NULL)
         m->link->ops->hangup(m->link, p->stream, why);
     p->caller->ops->kill(p->caller, p->channel, why);
-    jump_end(j, p, why, 0, 0);
+    jumps_end(j, p, why, 0, 0);
     return rc;
 }
 
@@ -400,7 +418,7 @@ int jumps_kill(struct jumps *j, uint64_t id, const char *why)
 
     if (p == NULL)
         return -ENOENT;
-    return kill_one(j, p, why);
+    return jumps_kill_one(j, p, why);
 }
 
 unsigned jumps_kill_unless(struct jumps *j,
@@ -416,7 +434,7 @@ unsigned jumps_kill_unless(struct jumps *j,
             next = p->next;
             if (w != NULL && allowed(w, p->machine, arg))
                 continue;
-            (void)kill_one(j, p, why);
+            (void)jumps_kill_one(j, p, why);
             n++;
         }
     }
@@ -425,8 +443,6 @@ unsigned jumps_kill_unless(struct jumps *j,
 
 void jumps_stop(struct jumps *j)
 {
-    for (struct jump *p = j->dialling, *next = NULL; p != NULL; p = next) {
-        next = p->next;
-        jumps_refuse(j, p, "the hub is shutting down; try again in a moment");
-    }
+    while (j->dialling != NULL)
+        jump_drop(j, j->dialling, "the hub is shutting down");
 }

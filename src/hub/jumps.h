@@ -13,6 +13,7 @@
 
 struct hub;
 struct jumps;
+struct machine;
 
 /* How long a ticket is good for the first connection: the longest restart-wait and dial-timeout, and a minute, for clocks
  * need not agree to the second. By it the time of birth can be told from the expiry. */
@@ -33,6 +34,29 @@ struct jumps_ticket {
 };
 int jumps_open_ticket(struct jumps *j, struct caller *c, uint64_t channel, const char *host, uint16_t port,
                       const struct jumps_ticket *given);
+/* A jump that ran under an earlier hub, as its caller tells it; believed as far as the ticket goes. */
+struct jumps_past {
+    uint64_t channel;
+    const char *ticket;
+    int64_t started_s;
+    uint32_t window, patience_ms;
+    bool epoch_seen; /* epoch: the highest of the machine's side that the caller was given */
+    uint32_t epoch;
+    bool parked;
+    uint64_t parked_ms; /* for how long already */
+};
+/* Takes it up as an open jump of c. Returns 0, -EEXIST (the channel is in use: the caller is ended), or another negative
+ * code with text[REFUSALS_TEXT_MAX] filled: the stream is to be ended, and will not be taken up later either. */
+int jumps_adopt(struct jumps *j, struct caller *c, const struct jumps_past *past, char *text);
+/* The machine that a ticket means: under its name of now, and never one that got the name later. NULL: there is none. */
+struct machine *jumps_machine_of(struct jumps *j, const struct ticket *t);
+/* An open jump has lost its last connection, or has one again. One too many that waits is killed. */
+void jumps_parked(struct jumps *j, struct caller *c, uint64_t channel, bool parked);
+/* The machine is online (again): whoever waits for it is served. */
+void jumps_machine_back(struct jumps *j, struct machine *m);
+/* The machine of this link says that the stream broke there: its user's side is told. */
+void jumps_lost(struct jumps *j, const struct link *l, const uint8_t stream[TICKET_ID_SIZE],
+                const char *reason);
 /* The caller's channel ended. A channel that is not there is ignored: a kill may have crossed it. */
 void jumps_closed(struct jumps *j, struct caller *c, uint64_t channel, const char *reason, uint64_t sent,
                   uint64_t received);
@@ -59,7 +83,9 @@ struct jump_info {
     uint64_t id; /* for kill */
     const char *user, *source, *machine;
     int64_t started_s;
-    bool open; /* false: still being opened */
+    bool open;          /* false: still being opened */
+    bool parked;        /* open, and waits for a lost connection */
+    uint64_t parked_ms; /* for how long */
 };
 typedef int jumps_fn(const struct jump_info *i, void *arg);
 int jumps_each(struct jumps *j, jumps_fn *fn, void *arg);
@@ -75,7 +101,7 @@ bool jumps_has(const struct jumps *j, const struct caller *c, uint64_t channel);
 /* Those that are open or being opened, of all callers or of one. */
 size_t jumps_count(const struct jumps *j);
 size_t jumps_of_caller(const struct jumps *j, const struct caller *c);
-/* Refuses what is still being opened: the hub is shutting down. */
+/* Gives up what is still being opened, without a word to the callers: they ask the next hub. */
 void jumps_stop(struct jumps *j);
 
 #endif

@@ -27,7 +27,10 @@ static void check_cb(uv_timer_t *h)
         next = p->next;
         if (now < p->deadline)
             continue;
-        refusals_timeout(j->hub, p->machine, p->dialled, now - p->started, text);
+        if (p->waits)
+            refusals_away(j->hub, p->machine, text);
+        else
+            refusals_timeout(j->hub, p->machine, p->dialled, now - p->started, text);
         jumps_refuse(j, p, text);
     }
 }
@@ -96,16 +99,22 @@ int jumps_reached(struct jumps *j, struct link *l, uint64_t id, int fd)
     return rc;
 }
 
-/* The agent may be back on another connection: it is asked there, once. */
+/* The agent may be back on another connection, or soon: it is asked there, once. */
 static bool ask_again(struct jumps *j, struct jump *p, const struct link *gone)
 {
     struct machine *m = registry_find(j->hub->registry, p->machine);
 
-    if (m == NULL || m->link == NULL || m->link == gone || p->redialled)
+    if (m == NULL || m->link == gone || p->redialled)
+        return false;
+    if (m->link == NULL && !jumps_may_wait(j, m))
         return false;
     p->redialled = true;
     p->dialled = p->epoch_seen = false; /* it begins anew, with epoch 0 */
     jumps_close_waiting(p);
+    if (m->link == NULL) {
+        jumps_wait(j, p);
+        return true;
+    }
     return jumps_dial(j, p, m->link) == 0;
 }
 

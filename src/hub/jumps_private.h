@@ -29,6 +29,8 @@ struct jump {
     unsigned connections;
     struct jump_waiting waiting[JUMP_WAITING_MAX]; /* in the order in which they came */
     unsigned n_waiting;
+    uint64_t parked_at; /* while parked */
+    bool parked, waits; /* waits: for its machine to come back */
     bool open, dialled, redialled, counted_user, counted_machine, counted_caller, epoch_seen;
     uint32_t epoch; /* the highest one of the machine's side, once epoch_seen */
     uint16_t source_port;
@@ -42,7 +44,7 @@ struct jump {
 struct jumps {
     struct hub *hub;
     struct jump *dialling, *open;
-    size_t n;
+    size_t n, n_parked;
     uint64_t last_id;
     struct hashmap by_id, by_stream, by_channel;
     struct tally *tally; /* per user, machine and caller */
@@ -62,7 +64,25 @@ struct jump *jumps_table_channel(const struct jumps *j, const struct caller *c, 
 unsigned jumps_table_of_user(const struct jumps *j, const char *user);
 unsigned jumps_table_of_machine(const struct jumps *j, const char *machine);
 
+/* How many of the machine are parked; sets whether this one is. */
+unsigned jumps_table_parked(const struct jumps *j, const char *machine);
+void jumps_table_park(struct jumps *j, struct jump *p, bool parked);
+
+/* jumps_kept.c: may a jump wait for m, which is offline? */
+bool jumps_may_wait(const struct jumps *j, const struct machine *m);
+/* p waits from now on, up to restart-wait after it was asked for. */
+void jumps_wait(struct jumps *j, struct jump *p);
+
 /* jumps.c */
+void jumps_audit(struct jumps *j, const char *kind, const struct jump *p, const char *text);
+/* Ends an open jump: log, audit, memory. */
+void jumps_end(struct jumps *j, struct jump *p, const char *reason, uint64_t sent, uint64_t received);
+/* Ends it in every case. Returns the code of the store: a kill that is not on disk may not hold. */
+int jumps_kill_one(struct jumps *j, struct jump *p, const char *why);
+/* So that a killed stream is not taken up again. */
+int jumps_kill_note(struct jumps *j, const uint8_t stream[TICKET_ID_SIZE], uint32_t patience_ms);
+/* A new jump of c, in no table. Returns 0 or -ENOMEM. */
+int jumps_make(struct jumps *j, struct caller *c, uint64_t channel, const char *machine, struct jump **ret_p);
 /* Asks l. Returns 0 or a negative code. */
 int jumps_dial(struct jumps *j, struct jump *p, struct link *l);
 /* The other half is there. Takes fd, and what is waiting, in every case. */

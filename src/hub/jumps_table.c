@@ -1,4 +1,5 @@
 /* Owns the indexes over the jumps and their counts per user, machine and caller. Decides nothing. */
+#include "base/clock.h"
 #include "hub/jumps_private.h"
 #include <errno.h>
 #include <stdio.h>
@@ -77,6 +78,13 @@ static const char *key_of_machine(char out[KEY_MAX], const char *machine)
     return out;
 }
 
+static const char *key_of_parked(char out[KEY_MAX], const char *machine)
+{
+    (void)key_of_machine(out, machine);
+    out[0] = 'p';
+    return out;
+}
+
 static const char *key_of_caller(char out[KEY_MAX], const struct caller *c)
 {
     (void)snprintf(out, KEY_MAX, "c:%p", (const void *)c);
@@ -112,6 +120,27 @@ static void show_sessions(struct jumps *j, const char *machine)
         m->sessions = jumps_table_of_machine(j, machine);
 }
 
+unsigned jumps_table_parked(const struct jumps *j, const char *machine)
+{
+    char key[KEY_MAX];
+
+    return tally_count(j->tally, key_of_parked(key, machine));
+}
+
+void jumps_table_park(struct jumps *j, struct jump *p, bool parked)
+{
+    char key[KEY_MAX];
+
+    if (parked == p->parked)
+        return;
+    if (!parked)
+        tally_leave(j->tally, key_of_parked(key, p->machine));
+    else if (tally_enter(j->tally, key_of_parked(key, p->machine)) < 0)
+        return; /* not counted then */
+    p->parked = parked;
+    j->n_parked += parked ? 1 : (size_t)-1;
+}
+
 static int count_in(struct jumps *j, struct jump *p)
 {
     char key[KEY_MAX];
@@ -133,6 +162,7 @@ static void count_out(struct jumps *j, struct jump *p)
         tally_leave(j->tally, key_of_machine(key, p->machine));
     if (p->counted_caller)
         tally_leave(j->tally, key_of_caller(key, p->caller));
+    jumps_table_park(j, p, false);
     show_sessions(j, p->machine);
 }
 
@@ -207,6 +237,7 @@ void jumps_renamed(struct jumps *j, const char *from, const char *to)
 
     if (strcmp(from, to) == 0 || tally_move(j->tally, key_of_machine(a, from), key_of_machine(b, to)) < 0)
         return;
+    (void)tally_move(j->tally, key_of_parked(a, from), key_of_parked(b, to));
     for (int i = 0; i < 2; i++) {
         for (struct jump *p = i == 0 ? j->dialling : j->open; p != NULL; p = p->next) {
             if (names_same(p->machine, from))
@@ -224,7 +255,9 @@ static int each(const struct jump *list, jumps_fn *fn, void *arg)
                               .source = p->source,
                               .machine = p->machine,
                               .started_s = p->started_s,
-                              .open = p->open};
+                              .open = p->open,
+                              .parked = p->parked,
+                              .parked_ms = p->parked ? clock_now_ms() - p->parked_at : 0};
         int rc = 0;
 
         next = p->next;

@@ -177,9 +177,11 @@ static void answer(struct front *f, int64_t id, bool ok, const char *text)
     (void)json_add_bool(m, "ok", ok);
     (void)json_add_str(m, "text", text);
     (void)seqpacket_send(f->channel, m, -1);
-    if (!ok)
-        log_limited(&f->limit, LOG_LEVEL_INFO, "%s from %s may not publish: %s", f->who.name, f->source,
-                    text);
+    if (ok)
+        return;
+    log_limited(&f->limit, LOG_LEVEL_INFO, "%s from %s may not publish: %s", f->who.name, f->source, text);
+    if (f->state == FRONT_RESUMES) /* its client believes that it does */
+        fronts_ask_to_end(f, text);
 }
 
 static void publication_free(struct publication *p)
@@ -200,6 +202,7 @@ static void publication_end(struct front *f, struct publication *p, const char *
         at = &(*at)->next;
     *at = p->next;
     p->dropped = true;
+    f->unpublished = true;
     registry_gone(hub->registry, &p->link, why, clock_wall_s());
     jumps_link_gone(hub->jumps, &p->link);
     if (!told) {
@@ -292,6 +295,7 @@ static const char *publish(struct front *f, int64_t id, const char *host, const 
     log_info("%s is online, published by %s from %s", a.machine->name, f->who.name, f->source);
     audit(f, "publish", a.machine->name, f->who.fingerprint);
     answer(f, id, true, text);
+    jumps_machine_back(hub->jumps, a.machine);
     return NULL;
 }
 
@@ -303,10 +307,6 @@ const char *publications_add(struct front *f, const cJSON *m)
 
     if (id < 0 || port < 0)
         return "a publish without an id or a port";
-    if (f->owner->hub->stopping) {
-        answer(f, id, false, "the hub is shutting down; try again in a moment");
-        return NULL;
-    }
     if (!may_publish(f, host != NULL ? host : "", port, name, text)) {
         answer(f, id, false, text);
         return NULL;
@@ -352,7 +352,9 @@ const char *publications_answer(struct front *f, const cJSON *m, bool reached)
         if (rc == 0)
             return NULL;
     }
-    return rc < 0 && f->publications != NULL ? "an answer to a reach that was not asked" : NULL;
+    /* That of a publication which has ended meanwhile is not known any more. */
+    return rc < 0 && f->publications != NULL && !f->unpublished ? "an answer to a reach that was not asked"
+                                                                : NULL;
 }
 
 void publications_gone(struct front *f, const char *why)

@@ -63,6 +63,16 @@ void refusals_failed(const char *machine, const char *code, const char *reason, 
     (void)snprintf(out, REFUSALS_TEXT_MAX, "%s %s%s%s", machine, text, shown[0] != '\0' ? ": " : "", shown);
 }
 
+void refusals_away(const struct hub *hub, const char *machine, char *out)
+{
+    const struct machine *m = registry_find(hub->registry, machine);
+
+    if (m == NULL)
+        refusals_unknown(hub, machine, out);
+    else
+        describe_machine(m, clock_wall_s(), out, REFUSALS_TEXT_MAX);
+}
+
 void refusals_timeout(const struct hub *hub, const char *machine, bool dialled, uint64_t after_ms, char *out)
 {
     char ago[32], ssh[128];

@@ -18,6 +18,8 @@ void refusals_unknown(const struct hub *hub, const char *host,
 void refusals_port(const struct hub *hub, const char *host, uint16_t port, char *out);
 /* code and reason as in `failed`. */
 void refusals_failed(const char *machine, const char *code, const char *reason, char *out);
+/* The machine was waited for in vain. */
+void refusals_away(const struct hub *hub, const char *machine, char *out);
 /* dialled: the machine's SSH server had answered; only the stream connection is missing. */
 void refusals_timeout(const struct hub *hub, const char *machine, bool dialled, uint64_t after_ms, char *out);
 

@@ -2,6 +2,7 @@
  * nothing but drop and renamed to links. */
 #include "hub/registry_internal.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "hub/describe.h"
 #include <ctype.h>
@@ -251,6 +252,7 @@ int registry_attach(struct registry *r, struct machine *m, const struct registry
         boot_id = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(h->message, "boot_id"));
     }
     m->link = h->link;
+    m->left = false;
     m->probed = NULL;
     m->since_s = now_s;
     m->reason[0] = '\0';
@@ -282,6 +284,22 @@ void registry_detach(struct registry *r, struct machine *m)
     r->online--;
 }
 
+void registry_leaves(struct registry *r, struct link *link)
+{
+    struct machine *m = registry_by_link(r, link);
+    if (m != NULL)
+        m->left = true;
+}
+
+bool registry_soon_back(const struct registry *r, const struct machine *m, int64_t now_s, int64_t within_s)
+{
+    bool hub = strcmp(m->reason, REGISTRY_HUB_STOPPED) == 0;
+    if (m->link != NULL || m->left || (strncmp(m->holder, "user:", 5) == 0 && !hub))
+        return false;
+    int64_t gone_s = hub ? r->made_s : m->since_s;
+    return gone_s <= now_s && now_s - gone_s < within_s;
+}
+
 void registry_gone(struct registry *r, struct link *link, const char *reason, int64_t now_s)
 {
     struct machine *m = registry_by_link(r, link);
@@ -310,7 +328,7 @@ void registry_lease_of(const struct machine *m, int64_t now_s, struct store_leas
     memset(ret_l, 0, sizeof *ret_l);
     snprintf(ret_l->name, sizeof ret_l->name, "%s", m->name);
     snprintf(ret_l->holder, sizeof ret_l->holder, "%s", m->holder);
-    ret_l->since_s = now_s;
+    ret_l->since_s = m->leased_s;
     ret_l->seen_s = m->link != NULL ? now_s : m->since_s;
     snprintf(ret_l->offline_reason, sizeof ret_l->offline_reason, "%s", m->reason);
     registry_facts_save(m, ret_l->facts, sizeof ret_l->facts);
@@ -328,8 +346,10 @@ static int load_lease(const struct store_lease *l, void *arg)
     if (rc < 0)
         return rc;
     bool was_online = l->seen_s != 0 && l->offline_reason[0] == '\0';
+    m->leased_s = l->since_s;
     m->since_s = was_online && r->alive_s > l->seen_s ? r->alive_s : l->seen_s;
     snprintf(m->reason, sizeof m->reason, "%s", was_online ? REGISTRY_HUB_STOPPED : l->offline_reason);
+    m->left = strcmp(m->reason, REGISTRY_HUB_STOPPED) != 0;
     registry_facts_load(m, l->facts);
     rc = grow(r);
     if (rc == 0)
@@ -354,6 +374,7 @@ int registry_new(struct store *store, const struct registry_limits *limits, stru
     hashmap_init(&r->by_link);
     hashmap_init(&r->by_holder);
     r->alive_s = store_alive(store);
+    r->made_s = clock_wall_s();
     int rc = store_leases(store, load_lease, r);
     if (rc < 0) {
         registry_free(r);

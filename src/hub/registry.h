@@ -28,6 +28,8 @@ struct machine {
     char replaced[REGISTRY_REPLACED_MAX][40]; /* start ids that were replaced, newest first */
     bool clone_seen;                          /* a clone was held back since the current instance came */
     char clone_source[64];
+    int64_t leased_s; /* the holder has the name since */
+    bool left;        /* offline: it said that it does not come back by itself, or is long gone */
     int64_t since_s;  /* online since, or offline since; wall seconds; 0: never seen */
     char reason[160]; /* offline: why ("keepalive lost") */
     char source[64];  /* where the link comes from */
@@ -83,6 +85,12 @@ void registry_hold_clone(struct registry *r, const struct registry_hello *h, str
                          struct registry_answer *ret_a);
 /* A later "state" or "pong" of an online machine. Unfit fields are ignored. */
 void registry_state(struct registry *r, struct machine *m, const cJSON *message);
+/* The agent of this link said that it ends for good: registry_gone follows. */
+void registry_leaves(struct registry *r, struct link *link);
+/* Is the machine away for a moment only, as far as can be told: it went less than within_s ago, and did not say that it
+ * stays away. One that was there when an earlier hub ended counts as gone when this registry was made. A published machine
+ * comes back by its user's hand: only the hub's own end counts for it. */
+bool registry_soon_back(const struct registry *r, const struct machine *m, int64_t now_s, int64_t within_s);
 /* The link is gone (admitted, pending or held alike). Records last seen and reason. Idempotent. */
 void registry_gone(struct registry *r, struct link *link, const char *reason, int64_t now_s);
 

@@ -119,7 +119,9 @@ static struct machine *new_lease(struct registry *r, const struct registry_hello
         refuse_busy(ret_a, rc);
         return NULL;
     }
+    m->leased_s = now_s;
     registry_lease_of(m, now_s, &lease);
+    lease.seen_s = now_s; /* also when the hub is killed before it notes that the machine is online */
     rc = token_hash != NULL ? store_join(r->store, token_hash, now_s, &lease)
                             : store_lease_set(r->store, &lease);
     if (rc < 0) {
@@ -142,6 +144,7 @@ static int move_lease(struct registry *r, const struct registry_hello *h, struct
     char holder[sizeof m->holder];
     snprintf(holder, sizeof holder, "%s", m->holder);
     snprintf(lease.holder, sizeof lease.holder, "%s", h->key);
+    lease.since_s = now_s;
     snprintf(lease.facts, sizeof lease.facts, "{}");
     /* Memory first: what may fail of it has not failed when the disk says yes. */
     int rc = registry_set_holder(r, m, h->key);
@@ -152,6 +155,7 @@ static int move_lease(struct registry *r, const struct registry_hello *h, struct
         (void)registry_set_holder(r, m, holder); /* its place is free: nothing is allocated */
         return rc;
     }
+    m->leased_s = now_s;
     registry_facts_clear(m);
     m->source[0] = '\0';
     struct link *old = m->link;

@@ -25,7 +25,7 @@ struct registry {
     size_t n_held, cap_held;
     void (*approved)(struct link *link, void *arg);
     void *approved_arg;
-    int64_t now_s, alive_s;
+    int64_t now_s, alive_s, made_s;
 };
 
 /* registry.c */
@@ -38,6 +38,7 @@ int registry_set_holder(struct registry *r, struct machine *m, const char *holde
 /* Puts the machine online through h->link, or offline. */
 int registry_attach(struct registry *r, struct machine *m, const struct registry_hello *h, int64_t now_s);
 void registry_detach(struct registry *r, struct machine *m);
+/* Held since m->leased_s. */
 void registry_lease_of(const struct machine *m, int64_t now_s, struct store_lease *ret_l);
 
 /* registry_facts.c */

@@ -1,6 +1,7 @@
 /* What admins do with names: approve, revoke, rename. */
 #include "hub/registry_internal.h"
 
+#include "base/clock.h"
 #include "base/keyline.h"
 #include <errno.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@ static int add_lease(struct registry *r, const char *name, const char *key, stru
         registry_machine_free(m);
         return errmsg_set(err, rc, "out of memory");
     }
+    m->leased_s = r->now_s;
     registry_lease_of(m, r->now_s, &lease);
     rc = store_lease_set(r->store, &lease);
     if (rc < 0) {
@@ -96,7 +98,7 @@ int registry_rename(struct registry *r, const char *from, const char *to, struct
                           NAMES_MACHINE_MAX);
     if (other != NULL && other != m)
         return errmsg_set(err, -EEXIST, "the name %s is taken", other->name);
-    int rc = store_lease_rename(r->store, m->name, to);
+    int rc = store_lease_rename(r->store, m->name, to, clock_wall_s());
     if (rc < 0)
         return store_failed(err, rc);
     struct link *link = m->link;

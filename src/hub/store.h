@@ -41,7 +41,10 @@ typedef int store_lease_fn(const struct store_lease *l, void *arg); /* non-zero 
 int store_leases(struct store *s, store_lease_fn *fn, void *arg);
 int store_lease_set(struct store *s,
                     const struct store_lease *l); /* insert, or replace by name (case ignored) */
-int store_lease_rename(struct store *s, const char *from, const char *to); /* -ENOENT, -EEXIST */
+int store_lease_rename(struct store *s, const char *from, const char *to,
+                       int64_t now_s); /* -ENOENT, -EEXIST */
+/* What the machine is called now that was called name at since_s; name itself when it was not renamed since. */
+void store_renamed(struct store *s, const char *name, int64_t since_s, char ret_name[NAMES_MACHINE_MAX + 1]);
 int store_lease_delete(struct store *s, const char *name);
 int store_lease_seen(struct store *s, const char *name, int64_t seen_s,
                      const char *offline_reason);                                 /* gathered */
@@ -73,7 +76,7 @@ int store_kill_purge(struct store *s, int64_t now_s);
 struct store_event {
     int64_t at_s;
     const char *kind; /* "join", "approve", "revoke", "login", "jump", "end", "refuse", "invite", "rename",
-                         "kill", "publish", "offline", "online" */
+                         "kill", "publish", "offline", "online", "resume" (after a restart) */
     const char *user, *machine, *source, *text; /* NULL or a string */
 };
 int store_event_add(struct store *s, const struct store_event *e); /* gathered */

@@ -25,6 +25,10 @@ static const char *const sql[STORE_STATEMENTS] = {
         "holder = excluded.holder, since_s = excluded.since_s, seen_s = excluded.seen_s, "
         "offline_reason = excluded.offline_reason, facts = excluded.facts",
     [STORE_LEASE_RENAME] = "UPDATE lease SET name = ?2 WHERE name = ?1",
+    [STORE_RENAME_ADD] = "INSERT INTO rename(from_name, to_name, at_s) VALUES(?1, ?2, ?3)",
+    [STORE_RENAME_FIND] = "SELECT id, to_name FROM rename WHERE from_name = ?1 AND at_s >= ?2 AND id > ?3 "
+                          "ORDER BY id LIMIT 1",
+    [STORE_RENAME_TRIM] = "DELETE FROM rename WHERE id <= (SELECT max(id) FROM rename) - 10000",
     [STORE_LEASE_DELETE] = "DELETE FROM lease WHERE name = ?1",
     [STORE_LEASE_SEEN] = "UPDATE lease SET seen_s = ?2, offline_reason = ?3 WHERE name = ?1",
     [STORE_LEASE_FACTS] = "UPDATE lease SET facts = ?2 WHERE name = ?1",

@@ -58,14 +58,52 @@ int store_lease_set(struct store *s, const struct store_lease *l)
     return store_sqlite_change(s, bind_lease(s, l), true, "a machine's name", NULL);
 }
 
-int store_lease_rename(struct store *s, const char *from, const char *to)
+int store_lease_rename(struct store *s, const char *from, const char *to, int64_t now_s)
 {
-    int changes;
+    static const char what[] = "a machine's new name";
+    /* What was gathered is committed first, so that undoing this undoes nothing else. */
+    int changes = 0, rc = store_flush(s);
+    if (rc < 0)
+        return rc;
     sqlite3_stmt *st = store_sqlite_get(s, STORE_LEASE_RENAME);
     store_sqlite_bind_text(st, 1, from);
     store_sqlite_bind_text(st, 2, to);
-    int rc = store_sqlite_change(s, st, true, "a machine's new name", &changes);
-    return rc == 0 && changes == 0 ? -ENOENT : rc;
+    rc = store_sqlite_change(s, st, false, what, &changes);
+    if (rc == -EEXIST)
+        (void)store_flush(s);
+    if (rc < 0)
+        return rc;
+    if (changes == 0)
+        return store_flush(s) < 0 ? -EIO : -ENOENT;
+    rc = store_sqlite_change(s, store_sqlite_get(s, STORE_RENAME_TRIM), false, what, NULL);
+    if (rc < 0)
+        return rc;
+    st = store_sqlite_get(s, STORE_RENAME_ADD);
+    store_sqlite_bind_text(st, 1, from);
+    store_sqlite_bind_text(st, 2, to);
+    sqlite3_bind_int64(st, 3, now_s);
+    return store_sqlite_change(s, st, true, what, NULL);
+}
+
+void store_renamed(struct store *s, const char *name, int64_t since_s, char ret_name[NAMES_MACHINE_MAX + 1])
+{
+    int64_t id = 0;
+    int step = SQLITE_ROW;
+    snprintf(ret_name, NAMES_MACHINE_MAX + 1, "%s", name);
+    while (step == SQLITE_ROW) { /* each time a later one */
+        sqlite3_stmt *st = store_sqlite_get(s, STORE_RENAME_FIND);
+        store_sqlite_bind_text(st, 1, ret_name);
+        sqlite3_bind_int64(st, 2, since_s);
+        sqlite3_bind_int64(st, 3, id);
+        step = sqlite3_step(st);
+        if (step == SQLITE_ROW) {
+            id = sqlite3_column_int64(st, 0);
+            store_sqlite_text(st, 1, ret_name, NAMES_MACHINE_MAX + 1);
+        }
+        sqlite3_reset(st);
+    }
+    if (step != SQLITE_DONE)
+        store_sqlite_failed(s, step, "the machines' earlier names (reading them)");
 }
 
 int store_lease_delete(struct store *s, const char *name)

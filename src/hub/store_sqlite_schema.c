@@ -19,6 +19,9 @@ static const char *const steps[] = {
     "CREATE TABLE event(id INTEGER PRIMARY KEY AUTOINCREMENT, at_s INTEGER NOT NULL, kind TEXT NOT NULL,"
     " user TEXT, machine TEXT, source TEXT, text TEXT) STRICT;"
     "PRAGMA application_id = 1834177352;",
+    "CREATE TABLE rename(id INTEGER PRIMARY KEY AUTOINCREMENT, from_name TEXT NOT NULL COLLATE NOCASE,"
+    " to_name TEXT NOT NULL, at_s INTEGER NOT NULL) STRICT;"
+    "CREATE INDEX rename_from ON rename(from_name);",
 };
 #define VERSION ((int)(sizeof steps / sizeof steps[0]))
 _Static_assert(APPLICATION_ID == 1834177352, "the number in the first step");

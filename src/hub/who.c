@@ -30,6 +30,13 @@ int who_from_user(struct who *w, const struct policy_user *u, const char *source
     return 0;
 }
 
+void who_former(struct who *w, const char *name, const char *source)
+{
+    memset(w, 0, sizeof *w);
+    snprintf(w->name, sizeof w->name, "%s", name);
+    snprintf(w->source, sizeof w->source, "%s", source);
+}
+
 void who_local(struct who *w)
 {
     memset(w, 0, sizeof *w);

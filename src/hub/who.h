@@ -18,6 +18,8 @@ struct who {
 int who_from_user(struct who *w, const struct policy_user *u, const char *source, bool admin_over_ssh);
 void who_local(struct who *w);
 void who_release(struct who *w);
+/* One who had rights once: the name alone. */
+void who_former(struct who *w, const char *name, const char *source);
 void who_strip(struct who *w); /* takes every right and the key away; the name stays */
 bool who_may_reach(const struct who *w, const char *machine);   /* admin: always */
 bool who_may_publish(const struct who *w, const char *machine); /* publish patterns only */

@@ -399,19 +399,23 @@ def test_the_hub_pings_and_a_mute_machine_is_offline(bench):
     assert "keepalive lost" in hub.command("why", "mute01").out
 
 
-def test_a_jump_that_is_being_opened_is_told_of_the_end(bench, hub, alice, web01):
-    """The hub alone ends; sessions go on, and who waits for one is not left to wait."""
+def test_a_jump_that_is_being_opened_is_opened_by_the_next_hub(bench, hub, alice, web01):
+    """The hub alone ends; sessions go on, and who waits for one is told by the next hub."""
     raw = Control(bench, hub, "raw01", hub.invite("raw01")).welcomed()
     session = alice.jump_popen("web01", "echo up; cat")
     assert session.stdout.readline() == b"up\n"
     waiting = alice.jump_popen("raw01", "true")
     assert raw.receive("dial")
     hub.command("stop")
-    _, err = waiting.communicate(timeout=20)
-    assert waiting.returncode == 255 and b"the hub is shutting down" in err, err
+    hub.process.popen.wait(20)
     session.stdin.write(b"still here\n")
     assert session.stdout.readline() == b"still here\n"
+    assert waiting.poll() is None
     hub.start()
+    raw.connect().welcomed()
+    raw.send({"type": "failed", "id": raw.receive("dial")["id"], "code": "other", "reason": "no luck there"})
+    _, err = waiting.communicate(timeout=20)
+    assert waiting.returncode == 255 and b"no luck there" in err, err
 
 
 # --- names and networks ---

@@ -27,7 +27,7 @@ struct running {
     uv_loop_t loop;
     uint16_t port;
     char listen[32]; /* the configuration points at it */
-    unsigned turns; /* of the loop */
+    unsigned turns;  /* of the loop */
 };
 
 static inline uint16_t running_free_port(void)
@@ -50,40 +50,36 @@ static inline void running_put(const struct running *r, const char *name, const 
     assert_int_equal(fs_write_atomic(path, text, strlen(text), 0600), 0);
 }
 
-/* flags: further words of the command line, NULL-terminated. */
-static inline void running_start(struct running *r, const char *users, const char *const *flags)
+/* Removes a folder of the state folder, and the files in it. */
+static inline void running_empty(const struct running *r, const char *folder)
 {
-    char *argv[32] = {
-        "multissh-hub",         "--state",  r->scratch.folder, "--listen",    r->listen, "--public",
-        "hub.example.com:2244", "--domain", "machines.test",   "--log-level", "error"};
-    int argc = 11;
-    struct errmsg err = {""};
+    char path[160];
+    DIR *d = NULL;
 
-    memset(r, 0, sizeof *r);
-    scratch_make(&r->scratch);
-    r->port = running_free_port();
-    snprintf(r->listen, sizeof r->listen, "127.0.0.1:%u", (unsigned)r->port);
-    for (; flags != NULL && *flags != NULL; flags++)
-        argv[argc++] = (char *)*flags;
-    running_put(r, HUB_KEYS_HOST_KEY, ""); /* the front's business, and no front is started here */
-    running_put(r, "authorized_users", users);
-    assert_int_equal(uv_loop_init(&r->loop), 0);
-    if (config_init(&r->config, argc, argv, &err) < 0)
-        fail_msg("%s", err.text);
-    r->hub.loop = &r->loop;
-    r->hub.config = &r->config;
-    if (hub_start(&r->hub, &err) < 0)
-        fail_msg("%s", err.text);
+    snprintf(path, sizeof path, "%s/%s", r->scratch.folder, folder);
+    d = opendir(path);
+    for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d))
+        (void)unlinkat(dirfd(d), e->d_name, 0);
+    if (d != NULL)
+        closedir(d);
+    (void)rmdir(path);
+}
+
+/* Ends the hub at once, and leaves its folder. */
+static inline void running_stop(struct running *r)
+{
+    hub_release(&r->hub);
+    uv_run(&r->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&r->loop), 0);
+    config_release(&r->config);
 }
 
 static inline void running_end(struct running *r)
 {
     DIR *d = NULL;
 
-    hub_release(&r->hub);
-    uv_run(&r->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&r->loop), 0);
-    config_release(&r->config);
+    running_stop(r);
+    running_empty(r, "fronts");
     d = opendir(r->scratch.folder);
     for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d))
         if (unlinkat(dirfd(d), e->d_name, 0) < 0)
@@ -123,6 +119,39 @@ static inline void running_turn(struct running *r, uint64_t until)
         }                                                                                                    \
     } while (0)
 
+/* A hub in the folder that r->scratch names; r is zeroed but for it. It may still be looking for what the last one left.
+ * flags: further words of the command line, NULL-terminated. */
+static inline void running_start_in(struct running *r, const char *users, const char *const *flags)
+{
+    char *argv[32] = {
+        "multissh-hub",         "--state",  r->scratch.folder, "--listen",    r->listen, "--public",
+        "hub.example.com:2244", "--domain", "machines.test",   "--log-level", "error"};
+    int argc = 11;
+    struct errmsg err = {""};
+
+    r->port = running_free_port();
+    snprintf(r->listen, sizeof r->listen, "127.0.0.1:%u", (unsigned)r->port);
+    for (; flags != NULL && *flags != NULL; flags++)
+        argv[argc++] = (char *)*flags;
+    running_put(r, HUB_KEYS_HOST_KEY, ""); /* the front's business, and no front is started here */
+    running_put(r, "authorized_users", users);
+    assert_int_equal(uv_loop_init(&r->loop), 0);
+    if (config_init(&r->config, argc, argv, &err) < 0)
+        fail_msg("%s", err.text);
+    r->hub.loop = &r->loop;
+    r->hub.config = &r->config;
+    if (hub_start(&r->hub, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static inline void running_start(struct running *r, const char *users, const char *const *flags)
+{
+    memset(r, 0, sizeof *r);
+    scratch_make(&r->scratch);
+    running_start_in(r, users, flags);
+    RUNNING_UNTIL(r, 3000, r->hub.begun);
+}
+
 /* A non-blocking connection to the hub. */
 static inline int running_connect(const struct running *r)
 {
@@ -134,6 +163,19 @@ static inline int running_connect(const struct running *r)
     assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof sa), 0);
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
     return fd;
+}
+
+/* Has the hub closed it without another word? */
+static inline bool running_hung_up(int fd)
+{
+    char data[4096];
+    ssize_t k = recv(fd, data, sizeof data - 1, MSG_DONTWAIT);
+
+    if (k > 0) {
+        data[k] = '\0';
+        fail_msg("the hub said %s", data);
+    }
+    return k == 0 || (errno != EAGAIN && errno != EINTR);
 }
 
 /* Has the hub closed it? What it wrote before is thrown away. */

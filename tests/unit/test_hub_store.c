@@ -101,14 +101,40 @@ static void leases(void **state)
     assert_int_equal(find_lease(s, "WEB01", &got), 1);
     assert_string_equal(got.holder, "SHA256:c");
     assert_int_equal(store_leases(s, stop_at_once, NULL), 42);
-    assert_int_equal(store_lease_rename(s, "nobody", "x"), -ENOENT);
-    assert_int_equal(store_lease_rename(s, "web01", "DB01"), -EEXIST);
-    assert_int_equal(store_lease_rename(s, "web01", "web02"), 0);
-    assert_int_equal(store_lease_rename(s, "web02", "Web02"), 0);
+    assert_int_equal(store_lease_rename(s, "nobody", "x", 1), -ENOENT);
+    assert_int_equal(store_lease_rename(s, "web01", "DB01", 1), -EEXIST);
+    assert_int_equal(store_lease_rename(s, "web01", "web02", 1), 0);
+    assert_int_equal(store_lease_rename(s, "web02", "Web02", 1), 0);
     assert_int_equal(find_lease(s, "Web02", NULL), 1);
     assert_int_equal(store_lease_delete(s, "WEB02"), 0);
     assert_int_equal(store_lease_delete(s, "web02"), -ENOENT);
     assert_int_equal(find_lease(s, NULL, NULL), 1);
+    store_close(s);
+}
+
+/* A name leads to what its machine is called now, from the time on at which it was that machine's. */
+static void earlier_names(void **state)
+{
+    struct store *s = open_store(*state);
+    struct store_lease l = lease("web01", "SHA256:a");
+    char name[NAMES_MACHINE_MAX + 1];
+
+    assert_int_equal(store_lease_set(s, &l), 0);
+    assert_int_equal(store_lease_rename(s, "web01", "web02", 100), 0);
+    assert_int_equal(store_lease_rename(s, "web02", "WEB02", 150), 0);
+    assert_int_equal(store_lease_rename(s, "web02", "web03", 200), 0);
+    store_renamed(s, "WEB01", 50, name);
+    assert_string_equal(name, "web03");
+    store_renamed(s, "web01", 101, name); /* it was another's by then */
+    assert_string_equal(name, "web01");
+    store_renamed(s, "web02", 120, name);
+    assert_string_equal(name, "web03");
+    store_renamed(s, "web03", 0, name);
+    assert_string_equal(name, "web03");
+    /* Back again, and in a circle. */
+    assert_int_equal(store_lease_rename(s, "web03", "web01", 300), 0);
+    store_renamed(s, "web01", 50, name);
+    assert_string_equal(name, "web01");
     store_close(s);
 }
 
@@ -456,7 +482,7 @@ static void disk_full(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(leases),         CASE(facts_and_seen), CASE(invitations),
+        CASE(leases),         CASE(earlier_names),  CASE(facts_and_seen), CASE(invitations),
         CASE(kills),          CASE(events),         CASE(survives_a_crash),
         CASE(is_private),     CASE(damaged_files),  CASE(damaged_with_a_log),
         CASE(truncated_file), CASE(other_files),    CASE(cannot_be_opened),

@@ -1,5 +1,6 @@
 """Processes: started with their output in files, awaited by what they write, ended by pid, and searched for faults."""
 import ctypes
+import fcntl
 import os
 import re
 import signal
@@ -60,20 +61,33 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def _pass(sockets):
+    numbers = [s.fileno() for s in sockets]
+
+    def arrange():
+        high = [fcntl.fcntl(n, fcntl.F_DUPFD, 3 + len(numbers)) for n in numbers]
+        for at, n in enumerate(high):
+            os.dup2(n, 3 + at)
+    return arrange
+
+
 class Proc:
     """A program that runs until it is told to end."""
 
-    def __init__(self, bench, name, argv, env=None, netns=None, stdin=subprocess.DEVNULL, cwd=None, pty=None):
+    def __init__(self, bench, name, argv, env=None, netns=None, stdin=subprocess.DEVNULL, cwd=None, pty=None, passed=()):
         self.name = name
         self.log_path = bench.path(f"{name}.{bench.number()}.log")
         self.argv = [str(a) for a in argv]
         if netns is not None:
             self.argv = ["ip", "netns", "exec", netns.full] + self.argv
         self.told = False
+        if passed:  # sockets that become the descriptors from 3 on, as systemd passes them
+            self.argv = ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", *self.argv]
+            env = {**(env or {}), "LISTEN_FDS": str(len(passed))}
         with open(self.log_path, "wb") as log:
             self.popen = subprocess.Popen(
                 self.argv, stdin=stdin, stdout=log, stderr=subprocess.STDOUT, env=bench.env(env), cwd=cwd or bench.root,
-                start_new_session=True)
+                start_new_session=True, pass_fds=range(3, 3 + len(passed)), preexec_fn=_pass(passed) if passed else None)
         bench.procs.append(self)
 
     @property
