@@ -30,7 +30,9 @@ static void on_closed(uv_handle_t *handle)
     edge_conn_free(c);
 }
 
-void edge_conn_note_failure(struct edge_conn *c)
+/* It came to nothing. Where the way is to be found out, the next one goes the other way. A plain connection that was
+ * closed once says little: a hub that is restarted does that, or one whose other edge dials anew. */
+static void note_failure(struct edge_conn *c, unsigned weight)
 {
     struct edge *e = c->edge;
     if (c->proven || c->suspect)
@@ -38,8 +40,10 @@ void edge_conn_note_failure(struct edge_conn *c)
     c->suspect = true;
     if (!e->is_auto)
         return;
-    e->next_tls = !c->tls;
     if (!c->tls)
+        e->plain_failures += weight;
+    e->next_tls = !c->tls && e->plain_failures >= EDGE_FAILURES;
+    if (e->next_tls && !c->heard)
         e->plain_failed = true;
 }
 
@@ -79,7 +83,7 @@ void edge_conn_fail(struct edge_conn *c, const char *words, uint64_t now)
     log_debug("%s: connection %u of the stream to the hub: %s", e->label, c->epoch, words);
     errmsg_set(&e->words, 0, "%s", words);
     if (!is_replaced(c))
-        edge_conn_note_failure(c);
+        note_failure(c, 1);
     edge_conn_close(c, now);
     e->failed = true;
 }
@@ -92,6 +96,8 @@ static void on_written(uv_write_t *req, int status)
     struct edge *e = c->edge;
     c->writing = false;
     c->stage_n = 0;
+    free(c->stage); /* most connections are idle for most of the time */
+    c->stage = NULL;
     if (e == NULL)
         return;
     if (status < 0)
@@ -181,8 +187,10 @@ static void note_success(struct edge_conn *c)
 {
     struct edge *e = c->edge;
     e->next_tls = c->tls;
-    if (!c->tls)
-        e->plain_worked = true;
+    if (c->tls)
+        return;
+    e->plain_worked = true;
+    e->plain_failures = 0;
 }
 
 static void note_proven(struct edge_conn *c)
@@ -257,7 +265,7 @@ void edge_conn_pump(struct edge_conn *c, uint64_t now)
     if (!c->proven && stream_live(s) == c->index)
         note_proven(c);
     if (now >= silent_at(c))
-        edge_conn_note_failure(c);
+        note_failure(c, EDGE_FAILURES);
     int r = c->pipe != NULL ? flush_tls(c, now) : flush_plain(c, now);
     if (r < 0) {
         edge_conn_fail(c, c->pipe != NULL ? "the TLS connection does not take any more" : uv_strerror(r),

@@ -15,6 +15,8 @@
 #define EDGE_STAGE 16384
 /* A connection on which nothing has come after this may be one that does not get through. */
 #define EDGE_SILENT_MS 3000
+/* So many plain connections in a row that came to nothing make one in TLS be tried. */
+#define EDGE_FAILURES 2
 /* For a connection's TLS handshake. */
 #define EDGE_HANDSHAKE_MS 10000
 /* For a connection's last words, when the stream is over. */
@@ -46,7 +48,7 @@ struct edge_conn {
     uv_write_t write;
     uv_shutdown_t shutdown;
     size_t stage_n, line_n;
-    char *stage; /* EDGE_STAGE bytes */
+    char *stage; /* EDGE_STAGE bytes, while it is needed */
     char *line;  /* PREAMBLE_MAX bytes: what may become a refusal */
 };
 
@@ -66,6 +68,7 @@ struct edge {
     struct edge_path proven; /* of the last one that was */
     bool is_auto;            /* the way said so, the last time */
     bool tls_first, next_tls, plain_failed, plain_worked;
+    unsigned plain_failures;        /* in a row */
     bool opened, failed, needs_tls; /* the owner is to be told */
     bool told_opened, told_needs_tls;
     bool again; /* the owner is to be called in a turn of its own */
@@ -89,8 +92,6 @@ int edge_conn_preamble(const struct edge_conn *c, struct preamble *ret_p);
 /* edge_conn.c */
 /* Closes it because it failed; the owner is told in the next turn. */
 void edge_conn_fail(struct edge_conn *c, const char *words, uint64_t now);
-/* It came to nothing. Where the way is to be found out, the next one goes the other way. */
-void edge_conn_note_failure(struct edge_conn *c);
 /* Fills the stage, behind what is there, with output of the stream and has it written when the socket takes it. Returns
  * 0 or a negative code. */
 int edge_conn_stage(struct edge_conn *c, uint64_t now);

@@ -298,13 +298,13 @@ static void cut_and_resumed(void **state)
     (void)state;
     begin(&a, 'a', false);
     begin(&b, 'b', false);
-    for (int i = 0; i < 6; i++, next += 5u << 20) {
+    for (int i = 0; i < 3; i++, next += 5u << 20) {
         RUN_UNTIL(a.got > next && b.got > 0);
         pairing_cut(&hub);
     }
     RUN_UNTIL(a.got == b.total && b.got == a.total);
     stream_get_stats(edge_stream(a.e), &stats);
-    assert_int_equal(stats.resumes, 6);
+    assert_int_equal(stats.resumes, 3);
     finish(&a, &b);
 }
 
@@ -451,8 +451,23 @@ static void plain_is_closed(void **state)
     begin(&b, 'b', true); /* knows it already */
     finish(&a, &b);
     assert_int_equal(a.needs_tls, 1);
+    assert_int_equal(a.ways, 3);
     assert_int_equal(b.needs_tls, 0);
     assert_int_equal(b.failed, 0);
+}
+
+/* A hub that is restarted closes what it has not joined yet, and has taught nobody anything. */
+static void closed_once(void **state)
+{
+    struct side a = {.total = 1000}, b = {.total = 1000};
+    (void)state;
+    begin(&a, 'a', false);
+    RUN_UNTIL(hub.named == 1);
+    pairing_cut(&hub);
+    begin(&b, 'b', false);
+    finish(&a, &b);
+    assert_int_equal(a.failed, 1);
+    assert_int_equal(hub.in_tls + a.needs_tls, 0);
 }
 
 /* And by silence, which says something once the hub has no reason to let anybody wait. */
@@ -630,6 +645,7 @@ int main(void)
         TEST(refused_by_a_stranger),
         TEST(in_tls),
         TEST(plain_is_closed),
+        TEST(closed_once),
         TEST(plain_is_swallowed),
         TEST(not_the_hub),
         TEST(nobody_there),
