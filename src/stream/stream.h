@@ -157,7 +157,7 @@ uint64_t stream_silent_since(const struct stream *s, uint64_t now);
 /* --- for the edge that dials --- */
 /* Is a (further) connection wanted now, and with which epoch? True when none is live (at once), or when the
  * live one has not answered data or a PING for 3 s (longer when its round trips were, up to 15 s); again
- * every 2 s, but not while a handshake makes progress. Having been told true, the caller dials and attaches
+ * every 2 s (edge a: 1.7 s), but not while a handshake makes progress. Having been told true, the caller dials and attaches
  * with that epoch, or drops it; epochs only grow. To be called after stream_tick and stream_detach:
  * stream_next_tick counts on it. */
 bool stream_wants_dial(struct stream *s, uint64_t now, uint32_t *ret_epoch);

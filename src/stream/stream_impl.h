@@ -28,7 +28,9 @@
 #define STREAM_PING_MAX_MS 30000
 #define STREAM_ANSWER_MIN_MS 3000
 #define STREAM_ANSWER_MAX_MS 15000
+#define STREAM_TRIP_MAX_MS (STREAM_ANSWER_MAX_MS / 3)
 #define STREAM_DIAL_EVERY_MS 2000
+#define STREAM_DIAL_EVERY_A_MS 1700
 #define STREAM_PROBE_MS 1000     /* for an answer after a change of the network */
 #define STREAM_PROBE_DIAL_MS 500 /* changes of the network make nobody dial more often */
 #define STREAM_TRIM_MS 2000

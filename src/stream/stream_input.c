@@ -99,7 +99,9 @@ static void input_pong(struct stream *s, uint64_t value)
     if (value > s->ping_value || sent_at > s->now)
         return; /* never asked for: means nothing */
     trip = s->now - sent_at;
-    s->round_trip -= s->round_trip / 8;
+    if (trip > STREAM_TRIP_MAX_MS)
+        trip = STREAM_TRIP_MAX_MS; /* somebody slept, or the path was dead for a while */
+    s->round_trip -= s->round_trip / 4;
     if (trip > s->round_trip)
         s->round_trip = trip;
 }

@@ -120,6 +120,13 @@ uint64_t stream_silent_since(const struct stream *s, uint64_t now)
                                                                                          : STREAM_NEVER;
 }
 
+/* Where both edges dial, the hub joins what they dialled and lets go of it when one of them dials anew. Were their
+ * pace the same, they could stay in step for ever, each dialling a moment too early for the other. */
+static uint64_t time_dial_every(const struct stream *s)
+{
+    return s->role == 'a' ? STREAM_DIAL_EVERY_A_MS : STREAM_DIAL_EVERY_MS;
+}
+
 bool stream_wants_dial(struct stream *s, uint64_t now, uint32_t *ret_epoch)
 {
     stream_clock(s, now);
@@ -128,7 +135,7 @@ bool stream_wants_dial(struct stream *s, uint64_t now, uint32_t *ret_epoch)
     stream_conn_make_room(s);
     *ret_epoch = (uint32_t)s->next_epoch++;
     s->dialed_at = s->now;
-    s->dial_next = s->now + STREAM_DIAL_EVERY_MS;
+    s->dial_next = s->now + time_dial_every(s);
     return true;
 }
 

@@ -6,7 +6,6 @@ import shutil
 import signal
 import statistics
 import subprocess
-import sys
 import threading
 import time
 
@@ -383,9 +382,9 @@ def describe(times):
 
 
 def progress(text):
-    """A line for who waits: on the terminal, past what pytest keeps for itself."""
-    try:
-        with open("/dev/tty", "w", encoding="utf-8") as terminal:
-            terminal.write(text + "\n")
-    except OSError:
-        print(text, file=sys.__stderr__, flush=True)
+    """A line for who waits: into the file that make check-long shows meanwhile, for pytest keeps what is written here."""
+    path = os.environ.get("MULTISSH_PROGRESS")
+    if path:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(text + "\n")
+    print(text)
