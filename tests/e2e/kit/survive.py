@@ -61,7 +61,8 @@ class Counter:
         self.errors = threading.Thread(target=self._read_errors, daemon=True)
         self.stderr = b""
         self.errors.start()
-        self._send(f"stty -echo -onlcr; /usr/bin/python3 {script} {every}\n")
+        # No job control: where all is suspended by signals, the shell would see its job stopped and take the terminal back.
+        self._send(f"set +m; stty -echo -onlcr; /usr/bin/python3 {script} {every}\n")
         self.typist = threading.Thread(target=self._type, daemon=True)
 
     def started(self, timeout=30):
