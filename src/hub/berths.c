@@ -21,6 +21,7 @@
 #define MARK 8 /* hex digits of the hub, the first of the name */
 
 struct berths {
+    char path[FS_PATH_MAX];
     int dir;
     DIR *search; /* NULL: between two searches */
     bool busy;   /* somebody's queue was full in this search */
@@ -28,29 +29,31 @@ struct berths {
     char mark[MARK + 1];
 };
 
-int berths_new(const char *state_dir, const char *folder, struct berths **ret_b)
+static int open_folder(const char *path, int *ret_fd)
 {
-    char path[FS_PATH_MAX];
-    uint8_t mark[MARK / 2];
-    struct berths *b = NULL;
-    int rc = fs_join(path, sizeof path, state_dir, folder);
+    int rc = fs_mkdir_private(path);
 
-    if (rc == 0)
-        rc = fs_mkdir_private(path);
-    if (rc == 0)
-        rc = crypto_random(mark, sizeof mark);
     if (rc < 0)
         return rc;
-    b = calloc(1, sizeof *b);
-    if (b == NULL)
-        return -ENOMEM;
-    crypto_hex_encode(mark, sizeof mark, b->mark, sizeof b->mark);
-    b->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (b->dir < 0) {
-        rc = -errno;
+    *ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *ret_fd < 0 ? -errno : 0;
+}
+
+int berths_new(const char *state_dir, const char *folder, struct berths **ret_b)
+{
+    uint8_t mark[MARK / 2];
+    struct berths *b = calloc(1, sizeof *b);
+    int rc = b == NULL ? -ENOMEM : fs_join(b->path, sizeof b->path, state_dir, folder);
+
+    if (rc == 0)
+        rc = crypto_random(mark, sizeof mark);
+    if (rc == 0)
+        rc = open_folder(b->path, &b->dir);
+    if (rc < 0) {
         free(b);
         return rc;
     }
+    crypto_hex_encode(mark, sizeof mark, b->mark, sizeof b->mark);
     *ret_b = b;
     return 0;
 }
@@ -74,7 +77,19 @@ static void address(const struct berths *b, const char *name, struct sockaddr_un
                    BERTHS_NAME_MAX, name);
 }
 
-int berths_make(struct berths *b, char *name, int *ret_fd)
+/* The folder is gone (somebody tidied up): another one is made. */
+static int renew(struct berths *b)
+{
+    int dir = -1, rc = open_folder(b->path, &dir);
+
+    if (rc < 0)
+        return rc;
+    (void)close(b->dir);
+    b->dir = dir;
+    return 0;
+}
+
+static int make(struct berths *b, char *name, int *ret_fd)
 {
     struct sockaddr_un sa;
     mode_t old = 0;
@@ -98,6 +113,17 @@ int berths_make(struct berths *b, char *name, int *ret_fd)
     }
     *ret_fd = fd;
     return 0;
+}
+
+int berths_make(struct berths *b, char *name, int *ret_fd)
+{
+    int rc = make(b, name, ret_fd);
+
+    if (rc == -ENOENT)
+        rc = renew(b);
+    else
+        return rc;
+    return rc < 0 ? rc : make(b, name, ret_fd);
 }
 
 void berths_remove(struct berths *b, const char *name)

@@ -14,6 +14,9 @@
 #include <unistd.h>
 
 #define TICK_MS 500
+#define BACK_MS 500            /* after the hub ended: when the first machine may come back */
+#define BACK_SPREAD_MIN_MS 500 /* and how much later the last one, 1 ms for each */
+#define BACK_SPREAD_MAX_MS 10000
 
 static void tick_cb(uv_timer_t *h);
 static void soon_cb(uv_timer_t *h);
@@ -307,12 +310,19 @@ void controls_expire(struct controls *o)
 
 void controls_bye(struct controls *o)
 {
+    uint64_t n = o->n, i = 0;
+    /* When each comes back: soon, and one behind the other, for a thousand handshakes take a second. */
+    uint64_t spread = n < BACK_SPREAD_MIN_MS   ? BACK_SPREAD_MIN_MS
+                      : n > BACK_SPREAD_MAX_MS ? BACK_SPREAD_MAX_MS
+                                               : n;
+
     for (struct control *c = o->all; c != NULL; c = c->all_next) {
         if (c->state == CONTROL_HELD || c->state == CONTROL_ONLINE || c->state == CONTROL_PROBING) {
             /* Here, for the end of the connection that follows would be told as the agent's doing. */
             c->machine = NULL;
             registry_gone(o->hub->registry, &c->link, REGISTRY_HUB_STOPPED, clock_wall_s());
-            control_messages_bye(c, "shutdown", "the hub is shutting down", 1000);
+            control_messages_bye(c, "shutdown", "the hub is shutting down",
+                                 (int64_t)(BACK_MS + i++ * spread / n));
         } else if (c->state == CONTROL_FRESH) {
             c->failure = "the hub is shutting down";
             control_soon(c);

@@ -303,19 +303,16 @@ static int start(struct fronts *o, int fds[3], const char *source, int *ret_chan
     }
     fds[1] = pair[1];
     rc = berths_make(o->berths, berth, &fds[2]);
-    if (rc < 0) {
+    if (rc < 0) { /* a full disk, say: whoever comes to make room is let in all the same */
         berth[0] = '\0';
         log_limited(&o->limit, LOG_LEVEL_ERROR,
-                    "user connection from %s closed: no socket in %s/" FOLDER ": %s", source,
+                    "the connection from %s will end with this hub: no socket in %s/" FOLDER ": %s", source,
                     o->hub->state_dir, strerror(-rc));
-    } else {
-        rc = fronts_process_start(o, fds, ret_process);
-        if (rc < 0)
-            log_limited(&o->limit, LOG_LEVEL_ERROR,
-                        "cannot start multissh-front: %s; is it installed beside multissh-hub?",
-                        uv_strerror(rc));
     }
+    rc = fronts_process_start(o, fds, ret_process);
     if (rc < 0) {
+        log_limited(&o->limit, LOG_LEVEL_ERROR,
+                    "cannot start multissh-front: %s; is it installed beside multissh-hub?", uv_strerror(rc));
         close(pair[0]);
         return rc;
     }

@@ -82,7 +82,8 @@ const struct policy_user *fronts_rights(const struct front *f, const char *user,
 size_t fronts_of_user(const struct fronts *f, const char *name);
 
 /* fronts_process.c */
-/* Starts the program with the user's socket, its end of the channel and its berth. Returns 0 or a negative code. */
+/* Starts the program with the user's socket, its end of the channel and its berth (-1: none). Returns 0 or a
+ * negative code. */
 int fronts_process_start(struct fronts *o, const int fds[3], uv_process_t **ret_process);
 void fronts_process_let_go(struct front *f);
 /* The process of an earlier hub's front, when pid is one. */

@@ -39,6 +39,7 @@ static void exited_cb(uv_process_t *h, int64_t status, int signal)
 
 int fronts_process_start(struct fronts *o, const int fds[3], uv_process_t **ret_process)
 {
+    bool berth = fds[2] >= 0;
     char *args[] = {PROGRAM,
                     "--host-key",
                     (char *)hub_keys_host_key_path(o->hub->keys),
@@ -46,7 +47,7 @@ int fronts_process_start(struct fronts *o, const int fds[3], uv_process_t **ret_
                     "3",
                     "--hub-fd",
                     "4",
-                    "--listen-fd",
+                    berth ? "--listen-fd" : NULL,
                     "5",
                     NULL};
     uv_process_t *process = calloc(1, sizeof *process);
@@ -54,7 +55,7 @@ int fronts_process_start(struct fronts *o, const int fds[3], uv_process_t **ret_
 
     if (process == NULL)
         return -ENOMEM;
-    rc = program_start(o->hub->loop, process, args, fds, 3, exited_cb);
+    rc = program_start(o->hub->loop, process, args, fds, berth ? 3 : 2, exited_cb);
     if (rc < 0) {
         uv_close((uv_handle_t *)process, closed_cb);
         return rc;

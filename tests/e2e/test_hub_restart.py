@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 
+import paramiko
 import pytest
 from kit import proc, survive
 from kit.parts import ME, SLOW, Hub, User, keygen
@@ -224,6 +225,62 @@ def test_systemd_is_told(bench, hub, number):
         process.stop(number=number)
         if number == signal.SIGTERM:
             assert notified.recv(200) == b"STOPPING=1"
+
+
+@ENDS
+def test_a_login_in_between_waits(alice, hub, number):
+    """Somebody whom the hub has let in, but who has not said who it is."""
+    sock = socket.create_connection((hub.address, hub.port))
+    assert sock.recv(100, socket.MSG_PEEK).startswith(b"SSH-2.0-multiSSH")
+    hub.process.stop(number=number)
+    transport = paramiko.Transport(sock)
+    transport.start_client(timeout=20)
+    key = paramiko.Ed25519Key.from_private_key_file(str(alice.key))
+    waiting = threading.Thread(target=transport.auth_publickey, args=("alice", key), daemon=True)
+    waiting.start()
+    waiting.join(0.5)
+    assert waiting.is_alive() and not transport.is_authenticated()
+    hub.start()
+    waiting.join(20)
+    assert transport.is_authenticated()
+    channel = transport.open_session()
+    channel.exec_command("whoami")
+    assert b"alice" in channel.makefile().read()
+    transport.close()
+
+
+def taken(sock):
+    """Has the other end been accepted? Only then it has an inode."""
+    ends = f"{sock.getpeername()[1]:04X}", f"{sock.getsockname()[1]:04X}"
+    with open("/proc/net/tcp", encoding="ascii") as lines:
+        for line in lines:
+            fields = line.split()
+            if (fields[1][-4:], fields[2][-4:]) == ends:
+                return fields[9] != "0"
+    return False
+
+
+def test_one_that_the_hub_had_only_just_taken(alice, hub):
+    """Nothing was said yet, and the hub ends: a front has it all the same."""
+    sock = socket.create_connection((hub.address, hub.port))
+    wait_for(lambda: taken(sock), 5, "the hub has taken it")
+    hub.process.stop()
+    assert sock.recv(100, socket.MSG_PEEK).startswith(b"SSH-2.0-multiSSH")
+    hub.start()
+    took_up(hub, 1, 0)
+    transport = paramiko.Transport(sock)
+    transport.start_client(timeout=20)
+    transport.auth_publickey("alice", paramiko.Ed25519Key.from_private_key_file(str(alice.key)))
+    transport.close()
+
+
+def test_the_folder_of_the_sockets_is_taken_away(bench, web01, alice, hub):
+    """Who comes afterwards is not turned away, and is taken up."""
+    os.rmdir(hub.state / "fronts")
+    counter = Counter(bench, alice, JUMP).started()
+    hub.restart(number=signal.SIGKILL)
+    took_up(hub, 1, 1)
+    counter.finish()
 
 
 # --- what holds over a restart ---

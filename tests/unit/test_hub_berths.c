@@ -205,10 +205,28 @@ static void test_out_of_descriptors(void **state)
     close(fd);
 }
 
+static void test_the_folder_is_taken_away(void **state)
+{
+    struct bench *t = *state;
+    char name[BERTHS_NAME_MAX + 1];
+    int fd = -1, other = -1;
+
+    assert_int_equal(berths_make(t->b, name, &fd), 0);
+    (void)entries(t, true);
+    assert_int_equal(rmdir(t->folder), 0);
+    assert_int_equal(berths_make(t->b, name, &other), 0);
+    assert_int_equal(entries(t, false), 1);
+    berths_remove(t->b, name);
+    assert_int_equal(entries(t, false), 0);
+    close(fd);
+    close(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_found, make, clean),
+        cmocka_unit_test_setup_teardown(test_the_folder_is_taken_away, make, clean),
         cmocka_unit_test_setup_teardown(test_left_over, make, clean),
         cmocka_unit_test_setup_teardown(test_a_full_queue, make, clean),
         cmocka_unit_test_setup_teardown(test_out_of_descriptors, make, clean),
