@@ -15,7 +15,7 @@ int ssh_os_dup(int fd);
 void ssh_os_no_delay(int fd);
 /* Acknowledge at once what comes next. It does not stick: call it again after each read. */
 void ssh_os_quick_ack(int fd);
-/* How long the peer's kernel has not answered, in ms; UINT64_MAX when the socket cannot tell. */
+/* How long the peer's kernel has owed an answer, in ms; 0 when it owes none, UINT64_MAX when the socket cannot tell. */
 uint64_t ssh_os_peer_silence(int fd);
 /* A guard for one call into a library that a peer can send into an endless loop: when more than a second of
  * CPU time goes by between on and off, the process ends. To be started before the sandbox is closed. */

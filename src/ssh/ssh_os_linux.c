@@ -51,7 +51,10 @@ uint64_t ssh_os_peer_silence(int fd)
         size < offsetof(struct tcp_info, tcpi_last_ack_recv) + sizeof info.tcpi_last_ack_recv) {
         return UINT64_MAX;
     }
-    return info.tcpi_last_ack_recv;
+    /* A stopped peer whose window is full is only asked by window probes, up to two minutes apart: it owes an answer once
+     * a probe has been followed by another. (TCP_USER_TIMEOUT would end the connection of such a peer though it answers
+     * each of them.) */
+    return info.tcpi_unacked > 0 || info.tcpi_probes > 1 ? info.tcpi_last_ack_recv : 0;
 }
 
 static volatile sig_atomic_t guarded, overdue;

@@ -1,18 +1,21 @@
 """multissh-front between two hubs: what waits, what is told to the next one, what goes on meanwhile; and who is dead and
 who only does not read. The hubs are played by hand (kit/front.py)."""
+import ctypes
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
+import paramiko
 import pytest
+from kit import net as kit_net
 from kit import proc
 from kit.bench import BUILD
-from kit.front import SLOW, edge, paramiko_client, tcp_pair, world  # noqa: F401
-from kit.wait import wait_for
+from kit.front import SLOW, Front, edge, paramiko_client, world  # noqa: F401
+from kit.wait import free_port, listening, wait_for
 
 RESTARTING = "the hub is restarting"
 
@@ -608,3 +611,233 @@ def test_a_client_stopped_with_a_full_window(world):
     os.kill(outer, signal.SIGCONT)
     assert inner.wait(60 * SLOW) == 0
     assert target.read_bytes() == source.read_bytes()
+
+
+def far_away(world, *argv, **options):
+    """A client in a network namespace of its own, and its front, outside. Returns the host, the client and the front."""
+    why = kit_net.unavailable()
+    if why:
+        pytest.skip(why)
+    host = kit_net.Net(world.bench).host("far")
+    made = []
+
+    def listen():
+        with open(f"/run/netns/{host.full}", "rb") as namespace:
+            assert ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0x40000000) == 0  # CLONE_NEWNET, of this thread
+        made.append(socket.create_server(("127.0.0.1", world.port)))
+    thread = threading.Thread(target=listen)
+    thread.start()
+    thread.join()
+    popen = subprocess.Popen(["ip", "netns", "exec", host.full, "ssh", "-F", str(world.config), *argv], env=world.bench.env(),
+                             stdin=subprocess.DEVNULL, start_new_session=True, **options)
+    world.pairs.append(popen)
+    connection, _ = made[0].accept()
+    front = Front(world, connection)
+    world.fronts.append(front)
+    connection.close()
+    made[0].close()
+    return host, popen, front
+
+
+def has_not_answered(front, timeout=60):
+    wait_for(lambda: [m for m in front.find("log") if "has not answered" in m["text"]], timeout * SLOW, lambda: front.got)
+
+
+def test_who_is_gone(world):
+    """Idle, until from some moment on nothing arrives any more."""
+    world.start = {"keepalive_ms": 400}
+    host, _, front = far_away(world, "-N", "hub")
+    front.wait("auth", 2)
+    pause(2)
+    assert front.popen.poll() is None, "it answers, and is kept"
+    host.down("lo")
+    began = time.monotonic()
+    has_not_answered(front)
+    assert time.monotonic() - began > 0.8
+    assert front.ended() == 0
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_who_is_gone_in_the_middle(world, stopped):
+    """… of a transfer, or stopped with a full window: then it takes two window probes."""
+    world.with_sshd()
+    world.start = {"keepalive_ms": 400}
+    source, target = world.bench.path("source"), world.bench.path("target")
+    source.write_bytes(os.urandom(1 << 20) * 512)
+    with open(target, "wb") as out:
+        host, popen, front = far_away(world, "-o", f"ProxyCommand=ssh -F {world.config} -W %h:22 hub", "m1", f"cat {source}", stdout=out)
+    wait_for(lambda: target.stat().st_size > 0, 30)
+    if stopped:
+        outer = wait_for(lambda: [p for p in proc.children(popen.pid) if "-W" in proc.command_of(p)], 10)[0]
+        os.kill(outer, signal.SIGSTOP)
+        pause(4)
+        assert not front.find("log")
+    assert front.popen.poll() is None and popen.poll() is None
+    host.down("lo")
+    has_not_answered(front)
+    front.wait("close", timeout=30)
+    assert front.ended(30) == 0
+
+
+# --- what the user is told ---
+
+def lose(world):
+    """The machine's edge goes away without a word."""
+    os.kill(world.edges[-1].pid, signal.SIGKILL)
+
+
+def test_why_a_session_was_lost(world):
+    """ssh -J: the reason is in the client's own output, and what had come is there."""
+    world.with_sshd()
+    world.patience_ms = 1000
+    session = world.popen("-o", "LogLevel=ERROR", "-o", f"ProxyCommand=ssh -F {world.config} -W %h:22 hub", "m1", "echo up; cat")
+    assert session.stdout.readline() == b"up\n"
+    lose(world)
+    assert session.wait(30) == 255
+    err = session.stderr.read().decode()
+    assert "m1: nothing was heard from the other end for 1 s" in err, err
+    assert world.front().wait("close")["reason"].startswith("nothing was heard")
+    assert world.front().ended(20) == 0
+
+
+def test_why_a_session_was_killed(world):
+    world.with_sshd()
+    session = world.popen("-o", f"ProxyCommand=ssh -F {world.config} -W %h:22 hub", "m1", "echo up; cat")
+    assert session.stdout.readline() == b"up\n"
+    front = world.front()
+    front.send({"type": "kill", "id": front.find("open")[0]["id"], "text": "ended by an administrator"})
+    assert session.wait(30) == 255
+    assert "m1: ended by an administrator" in session.stderr.read().decode()
+
+
+def test_one_lost_session_of_many(world):
+    """A connection that has other uses stays: the reason is there for those who ask with -v."""
+    world.with_sshd()
+    world.patience_ms = 1000
+    port = free_port()
+    local = world.popen("-v", "-N", "-L", f"{port}:m1:22", "hub")
+    wait_for(lambda: listening(port), 10)
+    through = ["-p", str(port), "-o", "HostKeyAlias=m1", "-o", "HostName=127.0.0.1"]
+    for n in range(2):
+        session = world.popen(*through, "m1", "echo up; cat")
+        assert session.stdout.readline() == b"up\n"
+        lose(world)
+        assert session.wait(30) == 255
+    again = world.popen(*through, "m1", "echo up; cat")
+    assert again.stdout.readline() == b"up\n"
+    echo(again)
+    assert local.poll() is None
+    local.terminate()
+    assert local.communicate(timeout=20)[1].decode().count("Remote: m1: nothing was heard from the other end for 1 s") == 2
+
+
+def test_an_ordinary_end_needs_no_words(world):
+    world.with_sshd()
+    for status in (0, 3):
+        done = world.jump(f"exit {status}", machine="m1")
+        assert (done.status, done.err) == (status, "")
+
+
+# --- publishers ---
+
+def reach(front, ident, **more):
+    """Asks the publisher's front for a channel. Returns our end of the stream's socket."""
+    ours, theirs = socket.socketpair()
+    front.send({"type": "reach", "id": ident, "host": "alice-box", "port": 22, "user": "bob", "source": "127.0.0.9", "source_port": 99,
+                "stream": f"{ident:032x}", "key": "cd" * 32, "window": 1 << 20, "patience_ms": 60000, "epoch": 0, **more}, theirs.fileno())
+    theirs.close()
+    return ours
+
+
+def ended(sock):
+    """The front has closed its end (behind a RESET, perhaps)."""
+    sock.settimeout(20)
+    try:
+        while sock.recv(65536):
+            pass
+    except ConnectionError:
+        pass
+
+
+def test_a_publisher_between_two_hubs(world):
+    """Its sessions run on, the machine is published again, and what no hub asks for any more is not answered."""
+    world.with_sshd()
+    publisher = world.popen("-N", "-R", f"alice-box:22:127.0.0.1:{world.target_port}", "hub")
+    front = world.front()
+    asked = front.wait("publish")
+    stream, key = os.urandom(16).hex(), os.urandom(32).hex()
+    common = {"stream": stream, "key": key, "window": 1 << 20, "patience_ms": 60000, "epoch": 0}
+    a, b = socket.socketpair()
+
+    def to_publisher(user_front, m):
+        front.send({"type": "reach", "id": 7, "host": "alice-box", "port": 22, "user": "bob", "source": "127.0.0.9", "source_port": 99, **common}, b.fileno())
+        front.wait("reached", id=7)
+        user_front.send({"type": "opened", "id": m["id"], "ticket": "t", **common}, a.fileno())
+    world.answers["open"] = to_publisher
+    session = world.popen("-o", f"ProxyCommand=ssh -F {world.config} -W %h:22 hub", "m1", "echo up; cat")
+    assert session.stdout.readline() == b"up\n"
+    a.close()
+    b.close()
+    user_front = world.front(2)
+    gone(front)
+    gone(user_front)
+    echo(session)
+    hub = front.adopt()
+    hub.wait("resumed")
+    assert types(hub) == ["adopted", "publish", "resumed"] and hub.find("publish")[0] == asked
+    assert user_front.adopt().wait("resume")["host"] == "m1"
+    echo(session)
+    # The ids of reaches are the new hub's to choose.
+    other = reach(front, 7)
+    assert hub.wait("reached", id=7)
+    session.stdin.close()
+    assert session.wait(20) == 0
+    other.close()
+    pause(0.3)
+    assert not hub.find("close") and publisher.poll() is None
+
+
+def test_a_reach_that_no_hub_waits_for(world):
+    """The hub ends before the publisher's client has answered: nobody else gets that answer, and nothing of it stays."""
+    transport = paramiko_client(world)
+    asked = []
+    transport.request_port_forward("alice-box", 22, handler=lambda *words: asked.append(words))
+    front = world.front()
+    front.wait("publish")
+    hold, take = threading.Event(), paramiko.Transport._parse_channel_open
+
+    def late(which, m):
+        hold.wait(60)
+        take(which, m)
+    transport._handler_table = {**transport._handler_table, 90: late}  # SSH_MSG_CHANNEL_OPEN
+    ours = reach(front, 5)
+    pause(0.5)
+    assert not front.find("reached")
+    gone(front)
+    ended(ours)
+    hub = front.adopt()
+    hub.wait("resumed")
+    hold.set()
+    again = reach(front, 5)
+    hub.wait("reached", id=5)
+    assert len(hub.find("reached")) == 1
+    again.close()
+    transport.close()
+    assert front.ended(20) == 0
+
+
+def test_a_published_machine_whose_user_is_gone(world):
+    """The socket from the user's front is closed without a word: there will be no other, so the channel is closed at once."""
+    transport = paramiko_client(world)
+    channels = []
+    transport.request_port_forward("alice-box", 22, handler=lambda channel, *words: channels.append(channel))
+    front = world.front()
+    ours = reach(front, 5, patience_ms=600000)
+    front.wait("reached", id=5)
+    wait_for(lambda: channels, 10)
+    ours.close()
+    channels[0].settimeout(20)
+    assert channels[0].recv(10) == b""
+    wait_for(lambda: channels[0].closed, 20)
+    transport.close()
+    assert front.ended(20) == 0
