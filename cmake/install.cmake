@@ -1,7 +1,7 @@
 # What `make install` (cmake --install) puts where. The programs look for each other in their own folder, so they stay together.
 include(GNUInstallDirs)
 
-foreach(program multissh-hub multissh-front multissh-relay multissh-agent multissh-sshd)
+foreach(program multissh-hub multissh-front multissh-relay multissh-agent multissh-sshd multissh)
   if(TARGET ${program})
     install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   endif()
