@@ -262,7 +262,7 @@ def test_the_way_to_the_hub_leads_through_itself(bench, hub):
 
 # --- the settings ---
 
-def test_settings(bench, alice, hub):
+def test_settings(bench, alice, hub, web01):
     home = bench.folder("home")
     (home / "multissh").mkdir()
     conf = home / "multissh" / "multissh.conf"
