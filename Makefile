@@ -4,7 +4,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 
-.PHONY: all deps demo check check-long windows check-windows bench lint install clean help
+.PHONY: all deps demo demo-survive check check-long windows check-windows bench lint install clean help
 
 all:
 	@scripts/deps.sh --check build
@@ -17,6 +17,11 @@ demo:
 	@scripts/deps.sh build demo
 	@scripts/build.sh $(BUILD) -DMULTISSH_TESTS=OFF
 	@scripts/demo.sh $(BUILD)
+
+demo-survive:
+	@scripts/deps.sh build demo-survive
+	@scripts/build.sh $(BUILD) -DMULTISSH_TESTS=OFF
+	@scripts/demo-survive.sh $(BUILD)
 
 check:
 	@scripts/deps.sh build test
@@ -56,10 +61,12 @@ help:
 	@echo 'make            build the programs into $(BUILD)/'
 	@echo 'make deps       install the Debian packages that the build needs'
 	@echo 'make demo       build, then show a hub, two machines and a jump on this computer; leaves nothing behind'
+	@echo 'make demo-survive  build, then cut the network of a machine and kill the hub under a session that goes on (as root, best)'
 	@echo 'make check      unit and end-to-end tests, plain and with the sanitizers (about ten minutes)'
 	@echo 'make windows    the programs for Windows, cross-built with mingw-w64: build-windows/multissh-VERSION-windows-x86_64.zip'
 	@echo 'make check-windows  the tests of these, under Wine (about five minutes)'
-	@echo 'make check-long the long tests: 1 GiB each way, with and without a rekey every megabyte'
+	@echo 'make check-long the long tests: 1 GiB each way, with and without a rekey every megabyte; every fault of the network under'
+	@echo '                transfers and sessions, SURVIVE_ROUNDS=20 times (hours; fewer rounds, less)'
 	@echo 'make bench      speed and CPU of file transfers beside OpenSSH (about twenty minutes); writes bench/RESULTS.md'
 	@echo 'make lint       compiler warnings (gcc and clang), clang-tidy, shellcheck, man pages, layering'
 	@echo 'make install    build and install below PREFIX=$(PREFIX)'

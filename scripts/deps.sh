@@ -1,10 +1,10 @@
 #!/bin/bash
 # Installs the Debian packages that a purpose needs, after saying which. Does nothing, and asks no network, when all are there.
-# usage: deps.sh [--check] build|test|demo|bench|lint|windows|check-windows...     --check: only say what is missing (status 1)
+# usage: deps.sh [--check] build|test|demo|demo-survive|bench|lint|windows|check-windows...     --check: only say what is missing (status 1)
 set -euo pipefail
 
 usage() {
-	echo "usage: $0 [--check] build|test|demo|bench|lint|windows|check-windows..." >&2
+	echo "usage: $0 [--check] build|test|demo|demo-survive|bench|lint|windows|check-windows..." >&2
 	exit 2
 }
 
@@ -16,6 +16,7 @@ for arg in "$@"; do
 	build) wanted+=(gcc libc6-dev make cmake pkgconf libssl-dev libuv1-dev libcjson-dev libsqlite3-dev
 		libseccomp-dev libssh-dev libpam0g-dev) ;;
 	demo) wanted+=(openssh-client openssh-server rsync) ;;
+	demo-survive) wanted+=(openssh-client openssh-server iproute2 nftables) ;;
 	bench) wanted+=(openssh-client openssh-server openssh-sftp-server python3) ;;
 	test) wanted+=(libcmocka-dev openssh-client openssh-server openssh-sftp-server python3 python3-pytest python3-pytest-xdist
 		python3-paramiko python3-asyncssh python3-cryptography putty-tools dropbear-bin autossh tinyproxy-bin rsync git

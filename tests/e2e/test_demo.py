@@ -7,6 +7,7 @@ import signal
 import subprocess
 
 import pytest
+from kit import net as kit_net
 from kit import proc
 from kit.bench import BUILD, ROOT
 from kit.wait import wait_for
@@ -97,4 +98,61 @@ def test_demo_interrupted(bench):
     demo.send(signal.SIGINT)
     assert demo.popen.wait(15) == 130
     wait_for(lambda: not os.path.exists(folder), 5, folder)
+    nothing_left(bench)
+
+
+# --- demo-survive ---
+
+def check_survived(done):
+    done.ok()
+    parts = re.split(r"^== (?=\d)", done.out, flags=re.M)
+    assert len(parts) == 8, done.out
+    for part in (4, 5, 6):
+        assert re.search(r"the counter goes on: \d+, \d+\.\d s after that", parts[part]), parts[part]
+    # Cut means cut.
+    stopped = re.findall(r"the counter shows (\d+)", parts[4].partition("the network is back")[0])
+    assert len(stopped) == 8 and len(set(stopped[1:])) == 1, parts[4]
+    assert re.search(r"alice +web01 .* open ", parts[5]), parts[5]
+    numbers = re.search(r"1 to (\d+): every number came, each once, in order\.", parts[7])
+    assert int(numbers.group(1)) > int(stopped[-1]), done.out
+    assert "Killed" not in done.err, done.err
+
+
+def namespaces():
+    return {line.split()[0] for line in subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout.splitlines()
+            if line.startswith("msd")}
+
+
+@pytest.mark.slow
+def test_demo_survive(bench):
+    if kit_net.unavailable():
+        pytest.skip(kit_net.unavailable())
+    done = bench.run(ROOT / "scripts/demo-survive.sh", BUILD, timeout=120)
+    check_survived(done)
+    assert "behind a NAT router" in done.out
+    nothing_left(bench)
+
+
+@pytest.mark.slow
+def test_demo_survive_on_loopback(bench):
+    done = bench.run(ROOT / "scripts/demo-survive.sh", "--loopback", BUILD, timeout=120)
+    check_survived(done)
+    assert "behind a relay that can be cut" in done.out
+    nothing_left(bench)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["== 2", "the counter shows 1", "the hub is dead"])
+def test_demo_survive_interrupted(bench, when):
+    """Even where the hub is dead and only its sessions live."""
+    variant = ["--loopback"] if kit_net.unavailable() else []
+    demo = bench.start("demo", ROOT / "scripts/demo-survive.sh", *variant, BUILD)
+    demo.wait_log(when, timeout=90)
+    folder = re.search(r"in (/tmp/multissh-demo\.\w+)", demo.log()).group(1)
+    made = None if variant else [name for name in namespaces() if name.startswith(f"msd{demo.pid}-")]
+    demo.send(signal.SIGINT)
+    assert demo.popen.wait(30) == 130, demo.log()
+    assert not os.path.exists(folder)
+    if made is not None:
+        assert made and not set(made) & namespaces(), made
     nothing_left(bench)
