@@ -30,7 +30,11 @@ FAULTS = {
     "suspended_agent": (4, 60),
     "suspended_machine": (4, 60),
     "suspended_hub": (4, 60),
+    "hub_killed": (2, 5),
+    "hub_stopped": (2, 5),
+    "all_at_once": (4, 12),
 }
+RESTARTS = ("hub_killed", "hub_stopped", "all_at_once")
 
 
 @pytest.fixture
@@ -52,9 +56,11 @@ def strike(world, name, seconds, *loads):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_shell_goes_on(world, fault):
     counter = world.counter().started()
-    stood, = strike(world, fault, FAULTS[fault][0], counter)
+    stood = strike(world, fault, FAULTS[fault][0], counter)
+    if fault in RESTARTS:  # whoever is new there can do it, too
+        stood += strike(world, "abort_here", 0, counter)
     counter.finish()
-    assert stood <= ONCE, f"{fault}: it took {stood:.2f} s from the network's return until all was there"
+    assert max(stood) <= ONCE, f"{fault}: it took {stood} s from the network's return until all was there"
 
 
 @pytest.mark.slow
@@ -79,11 +85,11 @@ def cut_and_resume(world, counters, rounds):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count,rounds", [(10, 8), pytest.param(20, 50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count,rounds", [(20, 5), pytest.param(20, 50, marks=pytest.mark.long)])
 def test_memory_stays_flat(world, count, rounds):
     """Many streams in one front, each cut and resumed again and again."""
     counters = world.counters(count, one_front=True)
-    cut_and_resume(world, counters, 3)
+    cut_and_resume(world, counters, 2)
     before = used(world)
     cut_and_resume(world, counters, rounds)
     after = used(world)

@@ -367,6 +367,20 @@ def hub_stopped(world, seconds):
     return lasting(seconds, world.hub.process.stop, world.hub.start)
 
 
+def all_at_once(world, seconds):
+    """The network is dead, and the hub dies and comes back meanwhile."""
+    def hub_dies():
+        world.inet.drop(FROM_MACHINE, TO_MACHINE)
+        world.hub.process.kill()
+
+    def back():
+        world.hub.start()
+        time.sleep(seconds / 2)
+        world.inet.undrop()
+
+    return lasting(seconds / 2, hub_dies, back)
+
+
 def agent_killed(world, seconds):
     return lasting(seconds, world.agent.process.kill, world.restart_agent)
 
