@@ -24,7 +24,12 @@ finish() {
 	trap - EXIT INT TERM HUP
 	# As the shell knows them: the signal may have come right behind a start.
 	mapfile -t pids <<<"$(jobs -p)"
-	# The agents first, then the hub with every session, then the sshd.
+	# The agents with their sessions first, then the hub with every session, then the sshd.
+	for i in web01 nas; do
+		if [ -d "$dir/$i" ]; then
+			"$build/multissh-agent" --state "$dir/$i" stop --all >/dev/null 2>&1 || true
+		fi
+	done
 	for ((i = ${#pids[@]} - 1; i >= 0; i--)); do
 		pid=${pids[i]}
 		[ -n "$pid" ] || continue

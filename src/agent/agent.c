@@ -3,7 +3,7 @@
 
 #include "agent/conf.h"
 #include "agent/join_code.h"
-#include "agent/jumps.h"
+#include "agent/keepers.h"
 #include "agent/server.h"
 #include "agent/uplink.h"
 #include "base/clock.h"
@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define STOP_LOOK_MS 50
-#define STOP_MS 3000 /* for the streams' last words */
+#define STOP_MS 5000 /* for the keepers to end, whose streams have last words */
 
 /* --- before it runs --- */
 
@@ -179,6 +179,7 @@ void agent_reload(struct agent *a)
     a->opt.patience_ms = fresh.patience_ms;
     a->opt.window = fresh.window;
     a->opt.sessions_max = fresh.sessions_max;
+    a->opt.orphan_ms = fresh.orphan_ms;
     a->opt.log_level = fresh.log_level;
     a->streams_tls = false;
     log_set_level((enum log_level)a->opt.log_level);
@@ -186,6 +187,7 @@ void agent_reload(struct agent *a)
     log_info("read %s again", a->conf_path);
     if (server)
         server_reload(a->server, target);
+    keepers_settings(a->keepers);
 }
 
 /* --- start and end --- */
@@ -193,18 +195,29 @@ void agent_reload(struct agent *a)
 static void on_signal(uv_signal_t *signal_handle, int number)
 {
     struct agent *a = signal_handle->data;
+    enum process_action action = PROCESS_STOP;
     for (size_t i = 0; i < PROCESS_SIGNALS; i++)
-        if (process_signals[i].number == number && process_signals[i].reload) {
-            agent_reload(a);
-            return;
-        }
-    agent_stop(a, "the agent was told to end");
+        if (process_signals[i].number == number)
+            action = process_signals[i].action;
+    if (action == PROCESS_RELOAD)
+        agent_reload(a);
+    else
+        agent_stop(a, action == PROCESS_STOP_ALL, "it was told to");
 }
 
 static void on_network(void *arg)
 {
     struct agent *a = arg;
     uplink_network_changed(a->uplink);
+    keepers_network_changed(a->keepers);
+}
+
+/* What earlier agents left is known: the hub may ask. */
+static void on_adopted(void *arg)
+{
+    struct agent *a = arg;
+    if (!a->stopping)
+        uplink_start(a->uplink);
 }
 
 static int start_signals(struct agent *a)
@@ -233,12 +246,9 @@ static int start_parts(struct agent *a)
     host_read(&a->host);
     if (a->opt.pin != NULL)
         a->pinned = join_code_parse_pin(a->opt.pin, a->pin) == 0;
-    a->scratch = malloc(AGENT_SCRATCH);
-    r = a->scratch != NULL ? session_client_ctx(a->cert, a->key, &a->control_ctx) : -ENOMEM;
+    r = session_client_ctx(a->cert, a->key, &a->control_ctx);
     if (r == 0)
-        r = session_client_ctx(NULL, NULL, &a->stream_ctx);
-    if (r == 0)
-        r = jumps_new(a, &a->jumps);
+        r = keepers_new(a, &a->keepers);
     if (r == 0)
         r = uplink_new(a, &a->uplink);
     if (r == 0)
@@ -274,7 +284,7 @@ int agent_start(struct agent *a, struct errmsg *err)
     log_info("multissh-agent %s: machine %s, key %s, state in %s", MULTISSH_VERSION, a->name, a->fingerprint,
              a->state_dir);
     server_start(a->server);
-    uplink_start(a->uplink);
+    keepers_adopt(a->keepers, on_adopted, a);
     return 0;
 }
 
@@ -294,13 +304,14 @@ static void close_handles(struct agent *a)
             uv_close((uv_handle_t *)&a->signals[i], on_handle_closed);
 }
 
-/* The streams have said their last words, or had the time to. */
 static void finish(struct agent *a)
 {
-    jumps_end_all(a->jumps);
-    uplink_stop(a->uplink, "the agent was told to end");
+    uplink_stop(a->uplink, a->stops_all ? "the agent was told to end" : "the agent stops, or restarts",
+                a->stops_all);
     uplink_free(a->uplink);
     a->uplink = NULL;
+    keepers_free(a->keepers);
+    a->keepers = NULL;
     server_free(a->server);
     a->server = NULL;
     close_handles(a);
@@ -309,22 +320,34 @@ static void finish(struct agent *a)
 static void on_stop_timer(uv_timer_t *timer)
 {
     struct agent *a = timer->data;
-    static unsigned looks; /* there is one agent */
-    if (jumps_count(a->jumps) == 0 || ++looks > STOP_MS / STOP_LOOK_MS)
+    if (keepers_count(a->keepers) == 0 || clock_now_ms() >= a->stop_by)
         finish(a);
 }
 
-void agent_stop(struct agent *a, const char *reason)
+void agent_stop(struct agent *a, bool all, const char *reason)
 {
+    size_t n = keepers_sessions(a->keepers);
     if (a->stopping) {
         log_warn("told twice: ending at once");
         _Exit(1);
     }
     a->stopping = true;
-    log_info("ending: %s", reason);
+    a->stops_all = all;
+    if (n == 0)
+        log_info("ending: %s", reason);
+    else
+        log_info("ending: %s; %zu session%s %s", reason, n, n == 1 ? "" : "s",
+                 all      ? "end with it"
+                 : n == 1 ? "goes on without it"
+                          : "go on without it");
     netwatch_free(a->netwatch);
     a->netwatch = NULL;
-    jumps_reset_all(a->jumps, "the machine's agent is ending");
+    if (!all) {
+        finish(a);
+        return;
+    }
+    keepers_end_all(a->keepers, "the machine's agent is ending");
+    a->stop_by = clock_now_ms() + STOP_MS;
     uv_timer_start(&a->stop_timer, on_stop_timer, 0, STOP_LOOK_MS);
 }
 
@@ -332,15 +355,13 @@ void agent_release(struct agent *a)
 {
     netwatch_free(a->netwatch);
     uplink_free(a->uplink);
+    keepers_free(a->keepers);
     server_free(a->server);
     close_handles(a);
     if (a->loop != NULL)
         uv_run(a->loop, UV_RUN_DEFAULT); /* what is closing closes */
-    jumps_free(a->jumps);
     SSL_CTX_free(a->control_ctx);
-    SSL_CTX_free(a->stream_ctx);
     X509_free(a->cert);
     EVP_PKEY_free(a->key);
     agent_options_release(&a->opt);
-    free(a->scratch);
 }

@@ -13,10 +13,8 @@
 #include "tls/session.h"
 #include <uv.h>
 
-#define AGENT_SCRATCH (128u * 1024) /* what is read from a stream's connection at once */
-
 struct uplink;
-struct jumps;
+struct keepers;
 struct server;
 struct netwatch;
 
@@ -36,7 +34,7 @@ struct agent {
     EVP_PKEY *key;
     X509 *cert;
     char fingerprint[KEYS_FINGERPRINT_TEXT];
-    SSL_CTX *control_ctx, *stream_ctx;
+    SSL_CTX *control_ctx;
     bool pinned;
     uint8_t pin[CRYPTO_HASH_SIZE];
 
@@ -52,15 +50,14 @@ struct agent {
     bool streams_tls; /* plain streams were seen not to get through; in memory only */
 
     struct uplink *uplink;
-    struct jumps *jumps;
+    struct keepers *keepers;
     struct server *server;
     struct netwatch *netwatch;
     uv_signal_t signals[PROCESS_SIGNALS];
     uv_timer_t stop_timer;
-    unsigned open; /* of the handles above */
-    bool stopping;
-    unsigned children; /* processes of the built-in SSH server */
-    char *scratch;     /* AGENT_SCRATCH bytes, for the read callback that runs */
+    unsigned open;            /* of the handles above */
+    bool stopping, stops_all; /* all: its sessions too */
+    uint64_t stop_by;
 };
 
 /* Fills the paths from state_dir, which is set. Returns 0 or a negative code with err filled. */
@@ -79,9 +76,9 @@ int agent_start(struct agent *a, struct errmsg *err);
 /* Reads the settings again and takes over those that can change while it runs; faults in them are logged and change
  * nothing. */
 void agent_reload(struct agent *a);
-/* Begins a clean end: says goodbye, resets the streams; the loop then runs dry. A second call ends at once.
- */
-void agent_stop(struct agent *a, const char *reason);
+/* Begins a clean end: says goodbye; the loop then runs dry. The sessions go on without it, and the next agent finds them;
+ * all: they are ended first. A second call ends at once. */
+void agent_stop(struct agent *a, bool all, const char *reason);
 void agent_release(struct agent *a);
 
 /* How the hub at host is to be recognised. */

@@ -11,7 +11,6 @@
 #define AGENT_OPTIONS_ORPHAN_MIN 1000
 #define AGENT_OPTIONS_ORPHAN_MAX (7 * 24 * 3600 * 1000)
 
-enum agent_streams { AGENT_STREAMS_AUTO, AGENT_STREAMS_PLAIN, AGENT_STREAMS_TLS };
 enum agent_ssh_mode { AGENT_SSH_AUTO, AGENT_SSH_OPENSSH, AGENT_SSH_BUILTIN };
 enum agent_trust { AGENT_TRUST_PIN, AGENT_TRUST_SYSTEM };
 
@@ -23,7 +22,7 @@ struct agent_options {
     char *ssh;
     unsigned ssh_mode;
     char *sshd_socket; /* a path, or "none"; NULL where there is no such option */
-    unsigned streams;
+    unsigned streams;  /* enum edge_streams */
     unsigned trust;
     char *proxy;
     uint64_t patience_ms, window, orphan_ms;

@@ -5,7 +5,7 @@
 #ifdef _WIN32
 #define AGENT_OPTIONS_PROXY "system"
 #define AGENT_OPTIONS_PROXY_HELP                                                                             \
-    "The HTTP proxy on the way to the hub: http://[USER:PASSWORD@]HOST:PORT, system: as Windows is set, by "  \
+    "The HTTP proxy on the way to the hub: http://[USER:PASSWORD@]HOST:PORT, system: as Windows is set, by " \
     "hand or by a script, env: as the environment says, or none"
 #define AGENT_OPTIONS_SOCKET_ROW /* no service but the agent's */
 #else

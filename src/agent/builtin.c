@@ -49,16 +49,15 @@ const struct hostkeys *builtin_hostkeys(const struct builtin *b)
     return &b->keys;
 }
 
-const char *builtin_socket(const struct builtin *b)
+const char *builtin_socket(const char *path)
 {
-    const char *path = b->agent->opt.sshd_socket;
     return path != NULL && path[0] == '/' && process_socket_usable(path) ? path : NULL;
 }
 
-int builtin_program(const struct builtin *b, char program[FS_PATH_MAX], char state[FS_PATH_MAX])
+int builtin_program(const char *state_dir, char program[FS_PATH_MAX], char state[FS_PATH_MAX])
 {
     int r = fs_sibling_program(PROGRAM, program, FS_PATH_MAX);
-    return r == 0 ? fs_join(state, FS_PATH_MAX, b->agent->state_dir, "sshd") : r;
+    return r == 0 ? fs_join(state, FS_PATH_MAX, state_dir, "sshd") : r;
 }
 
 bool builtin_useless(char *words)
@@ -99,7 +98,7 @@ static void ask(struct builtin *b)
 {
     char program[FS_PATH_MAX], state[FS_PATH_MAX], words[BUILTIN_WORDS_MAX];
     struct hostkeys none = {.from = "none"};
-    const char *socket = builtin_socket(b);
+    const char *socket = builtin_socket(b->agent->opt.sshd_socket);
     if (b->question != NULL)
         return;
     b->soon = false;
@@ -109,7 +108,7 @@ static void ask(struct builtin *b)
         (void)builtin_keys_of_service(b->agent->loop, socket, on_answer, b, &b->question);
     else if (builtin_useless(words))
         on_answer(b, words, &none);
-    else if (builtin_program(b, program, state) != 0)
+    else if (builtin_program(b->agent->state_dir, program, state) != 0)
         on_answer(b, "the path of the state folder is too long", &none);
     else
         (void)builtin_keys_of_program(b->agent->loop, program, state, on_answer, b, &b->question);
@@ -120,7 +119,7 @@ static void on_look(uv_timer_t *timer)
 {
     struct builtin *b = timer->data;
     uint64_t now = clock_now_ms();
-    if (b->soon || !b->known || b->by_socket != (builtin_socket(b) != NULL) ||
+    if (b->soon || !b->known || b->by_socket != (builtin_socket(b->agent->opt.sshd_socket) != NULL) ||
         now >= b->asked_at + (b->there ? KEYS_MS : AGAIN_MS))
         ask(b);
 }

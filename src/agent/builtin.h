@@ -32,10 +32,10 @@ bool builtin_there(const struct builtin *b);
 const char *builtin_words(const struct builtin *b);
 const struct hostkeys *builtin_hostkeys(const struct builtin *b);
 
-/* How it is reached now: the socket of its service, or NULL. */
-const char *builtin_socket(const struct builtin *b);
-/* The program and its state folder. Returns 0 or -ENAMETOOLONG. */
-int builtin_program(const struct builtin *b, char program[FS_PATH_MAX], char state[FS_PATH_MAX]);
+/* How it is reached now: the socket of its service when the option's path (which may be NULL) is one, or NULL. */
+const char *builtin_socket(const char *path);
+/* The program and its state folder, in the agent's. Returns 0 or -ENAMETOOLONG. */
+int builtin_program(const char *state_dir, char program[FS_PATH_MAX], char state[FS_PATH_MAX]);
 /* Is the account that the agent runs as one that nobody can log in to? Then the program is of no use; *words
  * (BUILTIN_WORDS_MAX) says so. */
 bool builtin_useless(char *words);

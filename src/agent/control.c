@@ -2,7 +2,7 @@
 #include "agent/control.h"
 
 #include "agent/agent.h"
-#include "agent/jumps.h"
+#include "agent/keepers.h"
 #include "agent/server.h"
 #include "agent/uplink.h"
 #include "base/json.h"
@@ -66,10 +66,11 @@ cJSON *control_ping(uint64_t n)
     return m;
 }
 
-cJSON *control_bye(const char *reason)
+cJSON *control_bye(const char *reason, bool final)
 {
     cJSON *m = json_new("bye");
     json_add_str(m, "reason", reason);
+    json_add_bool(m, "final", final);
     return m;
 }
 
@@ -100,7 +101,7 @@ void control_send_failed(struct agent *a, uint64_t id, const char *code, const c
 }
 
 void control_send_closed(struct agent *a, const char *stream, const char *reason, uint64_t sent,
-                         uint64_t received)
+                         uint64_t received, bool lost)
 {
     cJSON *m;
     if (uplink_state(a->uplink) != UPLINK_ADMITTED)
@@ -110,6 +111,8 @@ void control_send_closed(struct agent *a, const char *stream, const char *reason
     json_add_str(m, "reason", reason);
     json_add_int(m, "sent", (int64_t)(sent < NUMBER_MAX ? sent : NUMBER_MAX));
     json_add_int(m, "received", (int64_t)(received < NUMBER_MAX ? received : NUMBER_MAX));
+    if (lost)
+        json_add_bool(m, "lost", true);
     uplink_send(a->uplink, m);
 }
 
@@ -156,7 +159,7 @@ static const char *take_bye(struct agent *a, const cJSON *m)
 
 static const char *take_dial(struct agent *a, const cJSON *m)
 {
-    return uplink_state(a->uplink) == UPLINK_ADMITTED ? jumps_dial(a->jumps, m) : "a dial before welcome";
+    return uplink_state(a->uplink) == UPLINK_ADMITTED ? keepers_dial(a->keepers, m) : "a dial before welcome";
 }
 
 static const char *take_hangup(struct agent *a, const cJSON *m)
@@ -172,7 +175,7 @@ static const char *take_hangup(struct agent *a, const cJSON *m)
     n = utf8_cut(text, strlen(text), sizeof reason - 1);
     memcpy(reason, text, n);
     reason[n] = 0;
-    jumps_hangup(a->jumps, stream, reason);
+    keepers_hangup(a->keepers, stream, reason);
     return NULL;
 }
 

@@ -57,7 +57,7 @@ const char *dial_read(const cJSON *m, struct dial *ret_d)
         return "the hub sent a key that is none";
     if (cJSON_GetObjectItemCaseSensitive(m, "to") != NULL) {
         if (to == NULL || addr_parse(to, 0, false, &ret_d->to) != 0 || !names_host_ok(ret_d->to.host))
-            return "the hub named an address that is none";
+            return "the hub named an address that is not on the machine's own list of hubs"; /* none is on none */
         ret_d->elsewhere = true;
     }
     snprintf(ret_d->source, sizeof ret_d->source, "%s", json_str_or(m, "source", DIAL_SOURCE_MAX, "?"));

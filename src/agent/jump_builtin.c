@@ -4,7 +4,6 @@
 
 #include "agent/builtin.h"
 #include "agent/process.h"
-#include "agent/server.h"
 #include "agent/spawn.h"
 #include "agent/target.h"
 #include "base/log.h"
@@ -19,14 +18,14 @@
 /* On the heap until its process has ended, which may be after the jump. */
 struct jump_child {
     uv_process_t process;
-    struct agent *agent;
+    struct keeper *keeper;
     struct jump *jump; /* NULL: over */
     uv_pid_t pid;
 };
 
 static void refuse(struct jump *j, const char *code, const char *why, const char *words)
 {
-    server_soon(j->agent->server);
+    keeper_say_look(j->keeper);
     if (why != NULL)
         jump_fail(j, code, "%s, and no built-in one is to be had: %s", why, words);
     else
@@ -67,7 +66,7 @@ static void on_process_end(uv_process_t *process, int64_t status, int signal_num
     else
         snprintf(how, sizeof how, status > 255 ? "exit status 0x%llX" : "exit status %lld",
                  (long long)status);
-    c->agent->children--;
+    c->keeper->children--;
     log_at(signal_number != 0 || (status != 0 && j != NULL && !j->target.ready) ? LOG_LEVEL_WARN
                                                                                 : LOG_LEVEL_DEBUG,
            "multissh-sshd (%d) has ended: %s", (int)c->pid, how);
@@ -100,16 +99,16 @@ static int start(struct jump *j, struct jump_child *c, char *program, char *stat
         args[4] = peer_flag;
         args[5] = peer;
     }
-    int r = spawn_connected(j->agent->loop, &c->process, on_process_end, args, &stream);
+    int r = spawn_connected(j->keeper->loop, &c->process, on_process_end, program, args, &stream);
     if (r != 0)
         return r;
     take_stream(j, stream);
-    uv_unref((uv_handle_t *)&c->process); /* the agent's end waits for no session */
+    uv_unref((uv_handle_t *)&c->process); /* the keeper's end waits for none */
     c->pid = uv_process_get_pid(&c->process);
     process_child_limits(c->pid);
     c->jump = j;
     j->target.child = c;
-    j->agent->children++;
+    j->keeper->children++;
     log_debug("%s from %s: multissh-sshd (%d) is started", j->user, j->source, (int)c->pid);
     return 0;
 }
@@ -121,7 +120,7 @@ static int start_child(struct jump *j, char *program, char *state, char words[BU
     snprintf(words, BUILTIN_WORDS_MAX, "%s", uv_strerror(UV_ENOMEM));
     if (c == NULL)
         return UV_ENOMEM;
-    c->agent = j->agent;
+    c->keeper = j->keeper;
     c->process.data = c;
     int r = start(j, c, program, state);
     if (r == UV_ENOENT)
@@ -138,7 +137,7 @@ static int start_child(struct jump *j, char *program, char *state, char words[BU
 static void start_program(struct jump *j, const char *why)
 {
     char program[FS_PATH_MAX], state[FS_PATH_MAX], words[BUILTIN_WORDS_MAX];
-    if (j->agent->children >= j->agent->opt.sessions_max + ENDING_MAX) {
+    if (j->keeper->children >= j->keeper->set.sessions_max + ENDING_MAX) {
         refuse(j, "busy", why, "too many of its processes run (sessions-max)");
         return;
     }
@@ -146,7 +145,7 @@ static void start_program(struct jump *j, const char *why)
         refuse(j, "other", why, words);
         return;
     }
-    int r = builtin_program(server_builtin(j->agent->server), program, state);
+    int r = builtin_program(j->keeper->state_dir, program, state);
     if (r != 0) {
         refuse(j, "other", why, "the path of the state folder is too long");
         return;
@@ -185,13 +184,13 @@ static void on_connected(uv_connect_t *req, int status)
         jump_target_opened(j);
         return;
     }
-    snprintf(words, sizeof words, "%.100s: %s", j->agent->opt.sshd_socket, uv_strerror(status));
+    snprintf(words, sizeof words, "%.100s: %s", j->keeper->set.sshd_socket, uv_strerror(status));
     refuse(j, strcmp(target_code(status), "busy") == 0 ? "busy" : "other", NULL, words);
 }
 
 void jump_builtin_open(struct jump *j, const char *why)
 {
-    const char *socket = builtin_socket(server_builtin(j->agent->server));
+    const char *socket = builtin_socket(j->keeper->set.sshd_socket);
     if (socket == NULL) {
         start_program(j, why);
         return;
@@ -201,7 +200,7 @@ void jump_builtin_open(struct jump *j, const char *why)
         refuse(j, "busy", why, "the machine's agent is out of memory");
         return;
     }
-    (void)uv_pipe_init(j->agent->loop, pipe, 0);
+    (void)uv_pipe_init(j->keeper->loop, pipe, 0);
     take_stream(j, (uv_stream_t *)pipe);
     j->target.connect.data = j;
     uv_pipe_connect(&j->target.connect, pipe, socket, on_connected);

@@ -2,7 +2,6 @@
  * alike. What it sends is read straight into the stream's memory. */
 #include "agent/jump.h"
 
-#include "agent/server.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include <errno.h>
@@ -135,10 +134,10 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 void jump_target_not_ssh(struct jump *j)
 {
     const struct jump_target *t = &j->target;
-    char what[300] = "what answers as the machine's built-in SSH server";
-    server_soon(j->agent->server);
+    char what[KEEPER_SETTINGS_SSH_MAX + 60] = "what answers as the machine's built-in SSH server";
+    keeper_say_look(j->keeper);
     if (!t->builtin)
-        snprintf(what, sizeof what, "what answers at %s of the machine", j->agent->opt.ssh);
+        snprintf(what, sizeof what, "what answers at %s of the machine", j->keeper->set.ssh);
     jump_fail(j, "not-ssh",
               t->read_ended ? "%s said \"%s\" and closed the connection"
                             : "%s is no SSH server: it said \"%s\"",
@@ -148,8 +147,8 @@ void jump_target_not_ssh(struct jump *j)
 void jump_target_mute(struct jump *j)
 {
     const struct jump_target *t = &j->target;
-    char name[300];
-    server_soon(j->agent->server);
+    char name[KEEPER_SETTINGS_SSH_MAX + 60];
+    keeper_say_look(j->keeper);
     jump_target_name(j, name, sizeof name);
     if (t->child_end[0] != 0)
         jump_fail(j, "not-ssh", "the %s ended before it said a word: %s", name, t->child_end);

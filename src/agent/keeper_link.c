@@ -19,8 +19,10 @@ struct keeper_link {
     const struct keeper_link_calls *calls;
     void *arg;
     struct buf plain;
-    struct errmsg fault; /* why it is to be ended; "" */
+    struct errmsg fault;      /* why it is to be ended; "" */
+    struct errmsg late_fault; /* why it is deaf */
     bool closed, over;
+    bool deaf; /* it takes nothing any more: what it has said before is still read */
     unsigned open;
     char chunk[CHUNK];
 };
@@ -57,7 +59,7 @@ static void on_timer(uv_timer_t *timer)
     if (l->closed)
         close_handles(l);
     else
-        l->calls->ended(l->arg, l->fault.text);
+        l->calls->ended(l->arg, l->fault.text[0] != 0 ? l->fault.text : l->late_fault.text);
 }
 
 /* The first fault is told, from the loop. */
@@ -68,6 +70,16 @@ static void fail(struct keeper_link *l, const char *words)
     uv_read_stop(l->stream);
     errmsg_set(&l->fault, 0, "%s", words[0] != 0 ? words : "it failed");
     uv_timer_start(&l->timer, on_timer, 0, 0);
+}
+
+/* What the other side said last may be on its way still, and behind it its end. */
+static void go_deaf(struct keeper_link *l, const char *words)
+{
+    if (l->closed || l->deaf || l->fault.text[0] != 0)
+        return;
+    l->deaf = true;
+    errmsg_set(&l->late_fault, 0, "%s", words);
+    uv_timer_start(&l->timer, on_timer, FLUSH_MS, 0);
 }
 
 /* --- receiving --- */
@@ -110,6 +122,8 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct keeper_link *l = stream->data;
+    if (l->closed && n < 0)
+        close_handles(l);
     if (n == 0 || l->closed || l->fault.text[0] != 0)
         return;
     int r = n > 0 ? buf_append(&l->plain, buf->base, (size_t)n) : 0;
@@ -128,7 +142,7 @@ static void on_written(uv_write_t *req, int status)
     struct sending *s = req->data;
     struct keeper_link *l = s->link;
     if (status < 0)
-        fail(l, uv_strerror(status));
+        go_deaf(l, uv_strerror(status));
     buf_wipe(&s->line);
     free(s);
 }
@@ -168,11 +182,18 @@ void keeper_link_send(struct keeper_link *l, cJSON *message)
     int r = json_take(message, &line);
     if (r == 0)
         r = buf_append(&line, "\n", 1);
-    if (r == 0 && !l->closed && l->fault.text[0] == 0)
-        r = write_line(l, &line);
+    if (r != 0 || l->closed || l->deaf || l->fault.text[0] != 0) {
+        buf_wipe(&line);
+        if (r != 0)
+            fail(l, strerror(-r));
+        return;
+    }
+    r = write_line(l, &line);
     buf_wipe(&line);
-    if (r != 0)
-        fail(l, r == UV_ENOBUFS ? "it does not read what it is sent" : uv_strerror(r));
+    if (r == UV_ENOBUFS)
+        fail(l, "it does not read what it is sent");
+    else if (r != 0)
+        go_deaf(l, uv_strerror(r));
 }
 
 /* --- life --- */
@@ -205,20 +226,20 @@ int keeper_link_new(uv_stream_t *stream, const struct keeper_link_calls *calls, 
 
 static void on_shutdown(uv_shutdown_t *req, int status)
 {
-    (void)status;
-    close_handles(req->data);
+    if (status < 0)
+        close_handles(req->data);
 }
 
+/* Closing over bytes that were not read may destroy what is on its way to the other side: so it is shut down, and closed
+ * when the other side has closed, or after a while. */
 void keeper_link_free(struct keeper_link *l)
 {
     if (l == NULL || l->closed)
         return;
+    bool failed = l->fault.text[0] != 0 || l->deaf;
     l->closed = true;
-    uv_read_stop(l->stream);
-    uv_timer_stop(&l->timer);
     l->shutdown.data = l;
-    if (l->fault.text[0] != 0 || uv_stream_get_write_queue_size(l->stream) == 0 ||
-        uv_shutdown(&l->shutdown, l->stream, on_shutdown) != 0)
+    if (failed || uv_shutdown(&l->shutdown, l->stream, on_shutdown) != 0)
         close_handles(l);
     else
         uv_timer_start(&l->timer, on_timer, FLUSH_MS, 0);

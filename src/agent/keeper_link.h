@@ -6,8 +6,8 @@
 #include <cjson/cJSON.h>
 #include <uv.h>
 
-#define KEEPER_LINK_LINE_MAX 16384             /* with its newline */
-#define KEEPER_LINK_PENDING_MAX (1024u * 1024) /* bytes: who reads so little is taken for dead */
+#define KEEPER_LINK_LINE_MAX 16384                 /* with its newline */
+#define KEEPER_LINK_PENDING_MAX (8u * 1024 * 1024) /* bytes: who reads so little is taken for dead */
 
 struct keeper_link;
 struct keeper_link_calls {
@@ -22,7 +22,8 @@ int keeper_link_new(uv_stream_t *stream, const struct keeper_link_calls *calls, 
                     struct keeper_link **ret_l);
 /* message is taken in every case. What cannot be sent ends the link, in a later turn. */
 void keeper_link_send(struct keeper_link *l, cJSON *message);
-/* Closes it, behind what was sent, for which it waits a moment. No calls follow. NULL-safe. */
+/* Closes it behind what was sent, for which, and for the other side to close too, it waits a moment. No calls follow.
+ * NULL-safe. */
 void keeper_link_free(struct keeper_link *l);
 
 #endif

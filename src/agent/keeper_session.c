@@ -11,7 +11,8 @@
 
 static const char *const state_words[] = {[KEEPER_SESSION_OPENING] = "opening",
                                           [KEEPER_SESSION_OPEN] = "open",
-                                          [KEEPER_SESSION_WAITING] = "waiting"};
+                                          [KEEPER_SESSION_WAITING] = "waiting",
+                                          [KEEPER_SESSION_LOST] = "lost"};
 
 const char *keeper_session_state(const struct keeper_session *s)
 {
@@ -58,7 +59,7 @@ const char *keeper_session_read(const cJSON *m, struct keeper_session *ret_s)
     snprintf(ret_s->source, sizeof ret_s->source, "%s", json_str_or(m, "source", DIAL_SOURCE_MAX, "?"));
     ret_s->source_port = (uint16_t)json_int_or(m, "source_port", 1, UINT16_MAX, 0);
     ret_s->state = KEEPER_SESSION_OPEN;
-    for (unsigned i = 0; i < sizeof state_words / sizeof state_words[0]; i++)
+    for (unsigned i = 0; i <= KEEPER_SESSION_WAITING; i++)
         if (strcmp(state, state_words[i]) == 0)
             ret_s->state = (enum keeper_session_state)i;
     ret_s->age_ms = (uint64_t)json_int_or(m, "age_ms", 0, NUMBER_MAX, 0);

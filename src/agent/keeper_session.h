@@ -5,7 +5,12 @@
 #include "agent/dial.h"
 #include "stream/stream.h"
 
-enum keeper_session_state { KEEPER_SESSION_OPENING, KEEPER_SESSION_OPEN, KEEPER_SESSION_WAITING };
+enum keeper_session_state {
+    KEEPER_SESSION_OPENING,
+    KEEPER_SESSION_OPEN,
+    KEEPER_SESSION_WAITING, /* for a lost connection */
+    KEEPER_SESSION_LOST,    /* its keeper has died; never in a message */
+};
 
 struct keeper_session {
     char stream[DIAL_STREAM_TEXT];
@@ -20,7 +25,7 @@ struct keeper_session {
 cJSON *keeper_session_write(const struct keeper_session *s, const char *type);
 /* Returns NULL or what is wrong with it. */
 const char *keeper_session_read(const cJSON *m, struct keeper_session *ret_s);
-/* "opening", "open", "waiting". Static. */
+/* "opening", "open", "waiting", "lost". Static. */
 const char *keeper_session_state(const struct keeper_session *s);
 /* The line in the log for one that has ended. */
 void keeper_session_log_end(const struct keeper_session *s);

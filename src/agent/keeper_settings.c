@@ -14,8 +14,7 @@
 #define ORPHAN_MS 3600000
 #define SESSIONS_MAX 10000
 
-static const char *const streams_names[] = {
-    [AGENT_STREAMS_AUTO] = "auto", [AGENT_STREAMS_PLAIN] = "plain", [AGENT_STREAMS_TLS] = "tls"};
+static const char *const streams_names[] = {[EDGE_AUTO] = "auto", [EDGE_PLAIN] = "plain", [EDGE_TLS] = "tls"};
 static const char *const trust_names[] = {
     [SESSION_TRUST_PIN] = "pin", [SESSION_TRUST_ANY] = "any", [SESSION_TRUST_SYSTEM] = "system"};
 static const char *const server_names[] = {[KEEPER_SERVER_MACHINE] = "machine",
@@ -97,7 +96,7 @@ static const char *read_way(const cJSON *m, struct keeper_settings *s)
     s->trust.how = trust;
     if (s->trust.how == SESSION_TRUST_PIN && (pin == NULL || join_code_parse_pin(pin, s->trust.pin) != 0))
         return "settings with a pin that is none";
-    s->streams = (enum agent_streams)streams;
+    s->streams = (enum edge_streams)streams;
     s->streams_tls = json_bool(m, "streams_tls", false);
     snprintf(s->proxy, sizeof s->proxy, "%s", json_str_or(m, "proxy", KEEPER_SETTINGS_PROXY_MAX, ""));
     int r = proxy_choose(s->proxy, "", &proxy, NULL);

@@ -4,6 +4,7 @@
 
 #include "agent/agent_options.h"
 #include "base/crypto.h"
+#include "net/edge.h"
 #include "tls/session.h"
 #include <uv.h>
 
@@ -22,7 +23,7 @@ enum keeper_server {
 struct keeper_settings {
     struct addr_hostport hub;       /* host "": not known yet */
     struct sockaddr_storage hub_at; /* family 0: is to be looked up */
-    enum agent_streams streams;
+    enum edge_streams streams;
     bool streams_tls;                          /* plain streams were seen not to get through */
     struct session_trust trust;                /* its name is not set */
     char proxy[KEEPER_SETTINGS_PROXY_MAX + 1]; /* as the option; may have a password: to be wiped */

@@ -1,8 +1,10 @@
 /* multissh-agent: the command line. */
 #include "agent/agent.h"
 #include "agent/join.h"
+#include "agent/keeper.h"
 #include "agent/process.h"
 #include "agent/service.h"
+#include "agent/sessions.h"
 #include "base/log.h"
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +18,7 @@ struct command_line {
     const char *state, *command;
     char *target; /* of argv: what ps shows */
     const char *third;
-    bool help, version, check, dump, no_run, force;
+    bool help, version, check, dump, no_run, force, keeper, all;
     char *flags[ARGS_MAX]; /* options of the table and their values; flags[0] is the program */
     int n_flags;
 };
@@ -27,6 +29,8 @@ static void help(FILE *to)
         to,
         "usage: multissh-agent [OPTION]... join HOST:PORT[/CODE] [OPTION]...\n"
         "       multissh-agent [OPTION]... run\n"
+        "       multissh-agent [--state DIR] sessions\n"
+        "       multissh-agent [--state DIR] stop [--all]\n"
         "       multissh-agent [--state DIR] fingerprint\n"
         "       multissh-agent service install [HOST:PORT[/CODE]] [OPTION]...\n"
         "       multissh-agent service start|stop|restart|reload|status|remove\n"
@@ -39,6 +43,8 @@ static void help(FILE *to)
         "first\n"
         "             contact, and an admin of the hub has to approve this machine\n"
         "run          connects to the hub that was joined, and stays connected\n"
+        "sessions     shows the sessions of users on this machine, whether an agent runs or not\n"
+        "stop         ends the agent that runs; its sessions go on without it (as after SIGTERM)\n"
         "fingerprint  prints the fingerprint of this machine's key\n"
         "service      on Windows: the agent as a service, which install sets up (with a hub: joins, too) and "
         "starts;\n"
@@ -47,6 +53,7 @@ static void help(FILE *to)
         "--state DIR  the folder of agent.conf and agent.key (default:\n"
         "             %s)\n"
         "--no-run     join only remembers\n"
+        "--all        stop ends all sessions, too (as Ctrl-C does)\n"
         "--force      join moves a machine that belongs to another hub, or takes a changed key of its hub\n"
         "--check      checks the settings, shows them and ends\n"
         "--help, --version, --dump-options\n"
@@ -87,6 +94,10 @@ static int take_extra(struct command_line *c, const char *extra, char **words, i
         c->no_run = true;
     else if (strcmp(extra, "--force") == 0)
         c->force = true;
+    else if (strcmp(extra, "--all") == 0)
+        c->all = true;
+    else if (strcmp(extra, "--keeper") == 0)
+        c->keeper = true;
     else if (words[*at] == NULL || words[*at][0] == 0)
         return errmsg_set(err, -EINVAL, "--state: needs a folder");
     else
@@ -97,8 +108,9 @@ static int take_extra(struct command_line *c, const char *extra, char **words, i
 /* Options may stand before, between and behind the words. */
 static int parse(int argc, char **argv, struct command_line *c, struct errmsg *err)
 {
-    static const char *const extras[] = {"--help",   "-h",      "--version", "--check", "--dump-options",
-                                         "--no-run", "--force", "--state",   NULL};
+    static const char *const extras[] = {"--help",         "-h",       "--version", "--check",
+                                         "--dump-options", "--no-run", "--force",   "--all",
+                                         "--keeper",       "--state",  NULL};
     char *words[ARGS_MAX];
     struct agent_options ignored = {0};
     const char *extra = NULL;
@@ -135,17 +147,22 @@ static int parse(int argc, char **argv, struct command_line *c, struct errmsg *e
 static int check_command(const struct command_line *c, struct errmsg *err)
 {
     if (c->command == NULL && !c->check)
-        return errmsg_set(err, -EINVAL, "say join, run, fingerprint or service; --help shows how");
+        return errmsg_set(err, -EINVAL,
+                          "say join, run, sessions, stop, fingerprint or service; --help shows how");
     if (c->command != NULL && strcmp(c->command, "service") == 0)
         return 0;
     if (c->third != NULL)
         return errmsg_set(err, -EINVAL, "%s: one word too many, --help shows how it is used", c->third);
-    if (c->command == NULL || strcmp(c->command, "run") == 0 || strcmp(c->command, "fingerprint") == 0)
+    if (c->all && (c->command == NULL || strcmp(c->command, "stop") != 0))
+        return errmsg_set(err, -EINVAL, "--all: this is for stop");
+    if (c->command == NULL || strcmp(c->command, "run") == 0 || strcmp(c->command, "fingerprint") == 0 ||
+        strcmp(c->command, "sessions") == 0 || strcmp(c->command, "stop") == 0)
         return c->target == NULL ? 0 : errmsg_set(err, -EINVAL, "%s: one word too many", c->target);
     if (strcmp(c->command, "join") != 0)
-        return errmsg_set(err, -EINVAL,
-                          "%s: there is no such command; it is join, run, fingerprint or service",
-                          c->command);
+        return errmsg_set(
+            err, -EINVAL,
+            "%s: there is no such command; it is join, run, sessions, stop, fingerprint or service",
+            c->command);
     if (c->target == NULL)
         return errmsg_set(err, -EINVAL,
                           "join: say where the hub is: HOST:PORT, or HOST:PORT/CODE as "
@@ -224,12 +241,23 @@ static int service(struct agent *a, const struct command_line *c, struct errmsg 
     return service_command(a, &request, run_service, err);
 }
 
+/* What an agent starts for its sessions. */
+static int keep(const char *state_dir, struct errmsg *err)
+{
+    process_detach("multissh-agent");
+    return keeper_run(state_dir, err);
+}
+
 static int execute(struct agent *a, const struct command_line *c, struct errmsg *err)
 {
     const char *command = c->command != NULL ? c->command : "";
     bool join = strcmp(command, "join") == 0;
     if (strcmp(command, "service") == 0)
         return service(a, c, err);
+    if (strcmp(command, "sessions") == 0)
+        return sessions_show(a, err);
+    if (strcmp(command, "stop") == 0)
+        return sessions_stop(a, c->all, err);
     int r = agent_paths(a, err);
     if (r == 0 && c->check)
         return show_settings(a, err);
@@ -274,7 +302,7 @@ int main(int argc, char **argv)
         options_dump(agent_options_table, agent_options_count, stdout);
         return EXIT_SUCCESS;
     }
-    if (r == 0)
+    if (r == 0 && !c.keeper)
         r = check_command(&c, &err);
     if (r != 0) {
         fprintf(stderr, "multissh-agent: %s\n", err.text);
@@ -288,7 +316,7 @@ int main(int argc, char **argv)
     if (r != 0)
         errmsg_set(&err, r, "there is no place for the state: choose a folder with --state");
     else
-        r = execute(&agent, &c, &err);
+        r = c.keeper ? keep(agent.state_dir, &err) : execute(&agent, &c, &err);
     agent_release(&agent);
     if (r < 0)
         fprintf(stderr, "multissh-agent: %s\n", err.text);

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Prepares the process, before anything else: broken pipes are errors and no signals, files are made private, and
  * as many descriptors as the system lets us have; on Windows no dialogue stops it, and no child gets more of it than
@@ -16,11 +17,12 @@ int process_args(int *argc, char ***argv);
 /* Overwrites text, the end of one of these arguments, there and where the system shows it to others. */
 void process_hide(char *text);
 
-/* The signals that the agent acts on: it reads its settings again, or else ends. */
+/* The signals that the agent acts on: it reads its settings again, ends, or ends with all its sessions. */
 #define PROCESS_SIGNALS 3
+enum process_action { PROCESS_RELOAD, PROCESS_STOP, PROCESS_STOP_ALL };
 struct process_signal {
     int number;
-    bool reload;
+    enum process_action action;
 };
 extern const struct process_signal process_signals[PROCESS_SIGNALS];
 
@@ -31,13 +33,27 @@ int process_lock(const char *path, int *ret_fd, long *ret_pid);
 /* Gives it back before the end. */
 void process_unlock(int fd);
 
+/* Has the agent that is process pid end; all: as by Ctrl-C, with its sessions. Returns 0 (also when it has ended already)
+ * or a negative errno value. */
+int process_end(long pid, bool all);
+
 /* The folder for the agent's state when none is given, and in words, for a column of --help. Returns 0 or -ENAMETOOLONG, -ENOENT (no home). */
 int process_state_dir(char *out, size_t size);
 extern const char process_state_help[];
 
+/* For a process that outlives the one that started it: takes the program's name (it may have been started by another
+ * path), and closes what it has inherited but for its standard descriptors. First of all. */
+void process_detach(const char *name);
+/* Whoever started it has gone: a terminal or a pipe that is its standard error is let go, a file or the journal is
+ * not. */
+void process_be_alone(void);
+
 /* Gives a child that works for users the limit of descriptors that this process was started with, in place of
  * the one that process_prepare has set. To be called as soon as it runs. */
 void process_child_limits(long pid);
+/* That limit, and another one in its place; 0: not known, and nothing is changed. */
+uint64_t process_given_files(void);
+void process_children_files(uint64_t n);
 
 /* May the account that this process runs as have a shell? Then "" is in out, else the account's name. */
 bool process_has_shell(char *out, size_t size);

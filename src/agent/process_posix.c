@@ -2,6 +2,7 @@
 #include "agent/process.h"
 
 #include "base/crypto.h"
+#include "base/log_journal.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -44,7 +46,7 @@ void process_hide(char *text)
 }
 
 const struct process_signal process_signals[PROCESS_SIGNALS] = {
-    {SIGTERM, false}, {SIGINT, false}, {SIGHUP, true}};
+    {SIGTERM, PROCESS_STOP}, {SIGINT, PROCESS_STOP_ALL}, {SIGHUP, PROCESS_RELOAD}};
 
 int process_lock(const char *path, int *ret_fd, long *ret_pid)
 {
@@ -77,6 +79,11 @@ void process_unlock(int fd)
     close(fd);
 }
 
+int process_end(long pid, bool all)
+{
+    return kill((pid_t)pid, all ? SIGINT : SIGTERM) == 0 || errno == ESRCH ? 0 : -errno;
+}
+
 const char process_state_help[] = "/var/lib/multissh-agent for root, else $XDG_STATE_HOME/multissh-agent\n"
                                   "             or ~/.local/state/multissh-agent";
 
@@ -99,6 +106,35 @@ void process_child_limits(long pid)
 {
     if (given.files_known)
         (void)prlimit((pid_t)pid, RLIMIT_NOFILE, &given.files, NULL); /* no harm when it fails */
+}
+
+uint64_t process_given_files(void)
+{
+    return given.files_known && given.files.rlim_cur != RLIM_INFINITY ? given.files.rlim_cur : 0;
+}
+
+void process_children_files(uint64_t n)
+{
+    if (given.files_known && n > 0 && n < given.files.rlim_max)
+        given.files.rlim_cur = n;
+}
+
+void process_detach(const char *name)
+{
+    (void)prctl(PR_SET_NAME, name);
+    (void)close_range(3, ~0u, 0);
+}
+
+void process_be_alone(void)
+{
+    struct stat st;
+    if (log_journal_reads() || fstat(STDERR_FILENO, &st) != 0 || S_ISREG(st.st_mode))
+        return;
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)dup2(fd, STDERR_FILENO);
+        close(fd);
+    }
 }
 
 bool process_has_shell(char *out, size_t size)

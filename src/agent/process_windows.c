@@ -18,9 +18,9 @@
 /* A region that is far behind the text of a lock file: others can read who holds it. */
 #define LOCK_OFFSET 0x40000000u
 
-/* Closing the console ends the agent; its settings are read again by the service's control. */
+/* Closing the console ends the agent alone; its settings are read again by the service's control. */
 const struct process_signal process_signals[PROCESS_SIGNALS] = {
-    {SIGINT, false}, {SIGBREAK, false}, {SIGHUP, false}};
+    {SIGINT, PROCESS_STOP_ALL}, {SIGBREAK, PROCESS_STOP_ALL}, {SIGHUP, PROCESS_STOP}};
 
 static UINT console_before; /* the code page of the console that others go on to use */
 
@@ -153,6 +153,13 @@ static bool is_machines(void)
     return yes;
 }
 
+int process_end(long pid, bool all)
+{
+    (void)pid;
+    (void)all;
+    return -ENOTSUP;
+}
+
 const char process_state_help[] =
     "%ProgramData%\\multissh-agent as a service and for an administrator who runs\n"
     "             elevated, else %LOCALAPPDATA%\\multissh-agent";
@@ -177,6 +184,25 @@ int process_state_dir(char *out, size_t size)
 void process_child_limits(long pid)
 {
     (void)pid;
+}
+
+uint64_t process_given_files(void)
+{
+    return 0;
+}
+
+void process_children_files(uint64_t n)
+{
+    (void)n;
+}
+
+void process_detach(const char *name)
+{
+    (void)name;
+}
+
+void process_be_alone(void)
+{
 }
 
 bool process_has_shell(char *out, size_t size)

@@ -4,7 +4,7 @@
 #include "agent/agent.h"
 #include "agent/builtin.h"
 #include "agent/control.h"
-#include "agent/listen.h"
+#include "agent/keepers.h"
 #include "agent/probe.h"
 #include "agent/uplink.h"
 #include "base/log.h"
@@ -41,16 +41,6 @@ bool server_ready(const struct server *s)
 bool server_is_builtin(const struct server *s)
 {
     return s->builtin_chosen;
-}
-
-bool server_stands_in(const struct server *s, const struct sockaddr *at)
-{
-    return s->agent->opt.ssh_mode == AGENT_SSH_AUTO && listen_is_local(at);
-}
-
-struct builtin *server_builtin(const struct server *s)
-{
-    return s->builtin;
 }
 
 const char *server_ssh(const struct server *s)
@@ -96,8 +86,11 @@ static void announce(struct server *s)
  */
 static void choose(struct server *s)
 {
+    bool before = s->builtin_chosen;
     builtin_watch(s->builtin, wants_builtin(s));
     s->builtin_chosen = wants_builtin(s) && (!builtin_known(s->builtin) || builtin_there(s->builtin));
+    if (before != s->builtin_chosen)
+        keepers_settings(s->agent->keepers);
 }
 
 /* The choice is made; the hub is told with the host keys. */

@@ -7,9 +7,7 @@
 #include <stdbool.h>
 
 struct agent;
-struct builtin;
 struct server;
-struct sockaddr;
 
 /* Returns 0 or -ENOMEM. */
 int server_new(struct agent *a, struct server **ret_s);
@@ -27,10 +25,6 @@ const struct hostkeys *server_hostkeys(const struct server *s);
 
 /* Do users get the built-in one? Otherwise the machine's own is dialled. */
 bool server_is_builtin(const struct server *s);
-/* The machine's own one has just refused at this address: does the built-in one take the user? Only where the
- * address is this host's. */
-bool server_stands_in(const struct server *s, const struct sockaddr *at);
-struct builtin *server_builtin(const struct server *s);
 /* A jump saw that something may have changed: look again soon. */
 void server_soon(struct server *s);
 /* The options have changed; ssh: the address of the machine's own one too. */

@@ -133,7 +133,7 @@ static void on_wake(uv_async_t *wake)
     if (a->stopping)
         return;
     if ((asked & (ASKED_STOP | ASKED_AGAIN)) != 0) {
-        agent_stop(a, (asked & ASKED_STOP) != 0 ? "the service was told to stop"
+        agent_stop(a, false, (asked & ASKED_STOP) != 0 ? "the service was told to stop"
                                                 : "the service was told to restart");
         return;
     }
@@ -150,7 +150,7 @@ void service_ready(struct agent *a)
     int r = uv_async_init(a->loop, &state.wake, on_wake);
     if (r != 0) {
         log_error("the service could not be stopped any more, so it does not start: %s", uv_strerror(r));
-        agent_stop(a, "there is no way to stop it otherwise");
+        agent_stop(a, false, "there is no way to stop it otherwise");
         return;
     }
     state.wake.data = a;

@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/win.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <io.h>
 #include <stdio.h>
@@ -31,7 +32,8 @@ static int lend(int fd)
     return UV_EMFILE;
 }
 
-static int start(uv_loop_t *loop, uv_process_t *process, uv_exit_cb exit_cb, char **args, int fd)
+static int start(uv_loop_t *loop, uv_process_t *process, uv_exit_cb exit_cb, const char *program, char **args,
+                 int fd)
 {
     int lent = lend(fd);
     uv_stdio_container_t stdio[] = {
@@ -40,7 +42,7 @@ static int start(uv_loop_t *loop, uv_process_t *process, uv_exit_cb exit_cb, cha
         {.flags = UV_INHERIT_FD, .data.fd = 2},
     };
     uv_process_options_t options = {.exit_cb = exit_cb,
-                                    .file = args[0],
+                                    .file = program,
                                     .args = args,
                                     .stdio = stdio,
                                     .stdio_count = 3,
@@ -54,8 +56,8 @@ static int start(uv_loop_t *loop, uv_process_t *process, uv_exit_cb exit_cb, cha
     return r;
 }
 
-int spawn_connected(uv_loop_t *loop, uv_process_t *process, uv_exit_cb exit_cb, char **args,
-                    uv_stream_t **ret_stream)
+int spawn_connected(uv_loop_t *loop, uv_process_t *process, uv_exit_cb exit_cb, const char *program,
+                    char **args, uv_stream_t **ret_stream)
 {
     int ends[2] = {-1, -1};
     uv_tcp_t *tcp = calloc(1, sizeof *tcp);
@@ -70,7 +72,7 @@ int spawn_connected(uv_loop_t *loop, uv_process_t *process, uv_exit_cb exit_cb, 
     if (r == 0)
         ends[0] = -1; /* the handle's */
     if (r == 0)
-        r = start(loop, process, exit_cb, args, ends[1]);
+        r = start(loop, process, exit_cb, program, args, ends[1]);
     DWORD error = GetLastError();
     io_close(ends[0]);
     io_close(ends[1]);
@@ -81,4 +83,32 @@ int spawn_connected(uv_loop_t *loop, uv_process_t *process, uv_exit_cb exit_cb, 
     }
     *ret_stream = (uv_stream_t *)tcp;
     return 0;
+}
+
+int spawn_take(uv_loop_t *loop, uv_stream_t **ret_stream)
+{
+    int fd = -1;
+    uv_tcp_t *tcp = calloc(1, sizeof *tcp);
+    int r = tcp == NULL ? UV_ENOMEM : io_take_socket(GetStdHandle(STD_INPUT_HANDLE), &fd);
+    (void)SetStdHandle(STD_INPUT_HANDLE, NULL);
+    if (r == 0)
+        r = uv_tcp_init(loop, tcp);
+    if (r != 0) {
+        io_close(fd);
+        free(tcp);
+        return r;
+    }
+    r = uv_tcp_open(tcp, (uv_os_sock_t)fd);
+    if (r != 0) {
+        io_close(fd);
+        uv_close((uv_handle_t *)tcp, (uv_close_cb)free);
+        return r;
+    }
+    *ret_stream = (uv_stream_t *)tcp;
+    return 0;
+}
+
+int spawn_self(char *out, size_t size)
+{
+    return uv_exepath(out, &size);
 }

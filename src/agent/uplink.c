@@ -3,7 +3,6 @@
 
 #include "agent/agent.h"
 #include "agent/control.h"
-#include "agent/jumps.h"
 #include "agent/lines.h"
 #include "agent/server.h"
 #include "base/clock.h"
@@ -67,7 +66,6 @@ void uplink_wait(struct uplink *u, uint32_t ms, bool told, const char *text)
     u->state = UPLINK_WAITING;
     u->told_to_wait = told;
     arm(u, ms);
-    jumps_uplink_lost(u->agent->jumps);
 }
 
 /* --- while there is a connection --- */
@@ -372,10 +370,10 @@ void uplink_start(struct uplink *u)
     begin(u);
 }
 
-void uplink_stop(struct uplink *u, const char *reason)
+void uplink_stop(struct uplink *u, const char *reason, bool final)
 {
     if (u->pipe != NULL && u->hello_sent)
-        uplink_send(u, control_bye(reason));
+        uplink_send(u, control_bye(reason, final));
     uv_timer_stop(&u->timer);
     drop_connection(u);
     u->state = UPLINK_STOPPED;

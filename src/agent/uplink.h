@@ -28,8 +28,8 @@ enum uplink_state {
 /* Returns 0 or -ENOMEM. */
 int uplink_new(struct agent *a, struct uplink **ret_u);
 void uplink_start(struct uplink *u);
-/* Says bye and is done. */
-void uplink_stop(struct uplink *u, const char *reason);
+/* Says bye and is done. final: and does not come back by itself. */
+void uplink_stop(struct uplink *u, const char *reason, bool final);
 void uplink_free(struct uplink *u);
 
 enum uplink_state uplink_state(const struct uplink *u);

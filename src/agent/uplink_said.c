@@ -2,6 +2,7 @@
 #include "agent/uplink_private.h"
 
 #include "agent/agent.h"
+#include "agent/keepers.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/dialer.h"
@@ -32,6 +33,7 @@ static void settle(struct uplink *u, enum uplink_state state)
         u->answer_by = 0;
     }
     u->state = state;
+    keepers_settings(a->keepers);
     uplink_arm_keepalive(u);
 }
 
@@ -44,6 +46,7 @@ void uplink_said_welcome(struct uplink *u, const char *name, uint64_t ping_ms, b
     addr_format(&u->to, 0, where, sizeof where);
     log_info("welcomed as %s by %s%s", name, where, joined ? "; the invitation was used" : "");
     agent_admitted(u->agent, name);
+    keepers_welcome(u->agent->keepers);
 }
 
 void uplink_said_held(struct uplink *u, const char *reason)

@@ -33,4 +33,9 @@ int io_poll(struct pollfd *fds, size_t n, int timeout_ms);
  * value. */
 int io_pair(bool blocking, int ret_fds[2]);
 
+/* Windows alone: the socket that handle (a HANDLE) is, made this process' own: Wine takes no other for a socket, and an
+ * inherited one may be shared with who started this. The handle is closed. Returns 0, -ENOTSOCK (it is no connection,
+ * and is as it was) or another negative errno value. */
+int io_take_socket(void *handle, int *ret_fd);
+
 #endif

@@ -169,3 +169,24 @@ int io_pair(bool blocking, int ret_fds[2])
         closesocket(second);
     return r;
 }
+
+int io_take_socket(void *handle, int *ret_fd)
+{
+    WSAPROTOCOL_INFOW info;
+    SOCKET own;
+    int r = io_start();
+    if (r != 0)
+        return r;
+    if (WSADuplicateSocketW((SOCKET)handle, GetCurrentProcessId(), &info) != 0)
+        return -ENOTSOCK;
+    if (info.iSocketType != SOCK_STREAM)
+        return -ENOTSOCK;
+    own = WSASocketW(FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, &info, 0,
+                     WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
+    if (own == INVALID_SOCKET)
+        return last_error();
+    if (closesocket((SOCKET)handle) != 0)
+        CloseHandle(handle);
+    *ret_fd = (int)own;
+    return 0;
+}

@@ -17,30 +17,6 @@ bool inetd_log(void)
     return eventlog_needed() && eventlog_open("multissh-sshd") == 0;
 }
 
-/* Made this process' own: Wine takes no other for a socket, and an inherited one may be shared with who started this.
- * Returns -ENOTSOCK when it is no connection. */
-static int take_socket(HANDLE handle, int *ret_fd)
-{
-    WSAPROTOCOL_INFOW info;
-    SOCKET own;
-    if (WSADuplicateSocketW((SOCKET)handle, GetCurrentProcessId(), &info) != 0) {
-        return -ENOTSOCK;
-    }
-    if (info.iSocketType != SOCK_STREAM) {
-        return -ENOTSOCK;
-    }
-    own = WSASocketW(FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, &info, 0,
-                     WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
-    if (own == INVALID_SOCKET) {
-        return win_errno((DWORD)WSAGetLastError());
-    }
-    if (closesocket((SOCKET)handle) != 0) {
-        CloseHandle(handle);
-    }
-    *ret_fd = (int)own;
-    return 0;
-}
-
 /* What is read and written from now on by way of the C library goes nowhere. */
 static void empty(DWORD which)
 {
@@ -59,7 +35,7 @@ int inetd_descriptor(int *ret_fd, bool *ret_bridged, struct errmsg *err)
     if (in == NULL || in == INVALID_HANDLE_VALUE) {
         return errmsg_set(err, -EBADF, "--inetd: there is no standard input, which should be the connection");
     }
-    rc = take_socket(in, ret_fd);
+    rc = io_take_socket(in, ret_fd);
     if (rc == -ENOTSOCK && GetFileType(in) == FILE_TYPE_PIPE && out != NULL &&
         GetFileType(out) == FILE_TYPE_PIPE) {
         *ret_bridged = true;

@@ -52,7 +52,7 @@ class Builtin(Agent):
 
     def processes(self):
         """The servers that the agent has started."""
-        return [pid for pid in proc.children(self.process.pid) if "keyscan" not in proc.command_of(pid)]
+        return [pid for keeper in self.keepers() for pid in proc.children(keeper)]
 
     def wait_no_processes(self, timeout=30):
         wait_for(lambda: not self.processes(), timeout * SLOW, lambda: f"no process is left: {self.processes()}\n{self.log()}")
@@ -408,18 +408,20 @@ def test_the_agent_is_started_again(bench, hub, alice, number):
     machine = Builtin(bench, hub, name, [alice])
     machine.wait_ssh("built-in", "ok")
     key = machine.row()["host_keys"]
-    ssh = alice.popen("-J", "hub", f"{ME}@{name}", "echo ready; exec sleep 600")
+    ssh = alice.popen("-J", "hub", f"{ME}@{name}", "echo ready; read -r line; echo $line")
     assert ssh.stdout.readline() == b"ready\n"
     servers = machine.processes()
     assert len(servers) == 1
     machine.stop(number=number)
-    # They have become this process's children: dead ones keep their number, but have no command line any more.
-    wait_for(lambda: not any(proc.command_of(pid) for pid in servers), 30 * SLOW, "they end by themselves")
-    ssh.kill()  # after SIGKILL its stream waits for the agent to come back
     machine.run()
     hub.wait_online(name)
     assert machine.wait_ssh("built-in", "ok")["host_keys"] == key, "the key is kept"
     assert alice.jump(name, "echo hello").ok().out == "hello\n"
+    ssh.stdin.write(b"and goes on\n")
+    assert ssh.stdout.readline() == b"and goes on\n"
+    assert ssh.wait(30) == 0
+    # They have become this process's children: dead ones keep their number, but have no command line any more.
+    wait_for(lambda: not any(proc.command_of(pid) for pid in servers), 30 * SLOW, "they end by themselves")
 
 
 # --- what goes wrong ---

@@ -111,7 +111,7 @@ static void hears_and_is_heard(void **state)
     (void)state;
     assert_int_equal(uv_exepath(path, &size), 0);
     assert_int_equal(uv_loop_init(&loop), 0);
-    assert_int_equal(spawn_connected(&loop, &process, on_process_end, args, &t.stream), 0);
+    assert_int_equal(spawn_connected(&loop, &process, on_process_end, args[0], args, &t.stream), 0);
     t.stream->data = &t;
     assert_int_equal(uv_read_start(t.stream, on_alloc, on_read), 0);
     say(&t, hello);
@@ -133,7 +133,7 @@ static void is_not_there(void **state)
     uv_loop_t loop;
     (void)state;
     assert_int_equal(uv_loop_init(&loop), 0);
-    int r = spawn_connected(&loop, &process, on_process_end, args, &stream);
+    int r = spawn_connected(&loop, &process, on_process_end, args[0], args, &stream);
     spawn_words(r, words, sizeof words);
     assert_int_equal(r, UV_ENOENT);
     assert_true(strlen(words) > 0);

@@ -1,4 +1,5 @@
 """The parts of a setup: hub, agent, private sshd, user."""
+import contextlib
 import functools
 import getpass
 import json
@@ -312,7 +313,13 @@ class Agent:
         return argv + self.command_flags + list(more)
 
     def join(self, *more):
-        self.process = self.bench.start(f"agent-{self.name}", *self.argv_join(*more), netns=self.netns, env=self.env)
+        return self._start(*self.argv_join(*more))
+
+    def _start(self, *argv):
+        first = self.process is None
+        self.process = self.bench.start(f"agent-{self.name}", *argv, netns=self.netns, env=self.env)
+        if first:
+            self.bench.closers.append(self.end)
         return self
 
     def run(self, *flags):
@@ -320,11 +327,30 @@ class Agent:
         argv = [program("multissh-agent"), "--state", self.state, *self.flags, *flags]
         if self.ssh:
             argv += ["--ssh", self.ssh]
-        self.process = self.bench.start(f"agent-{self.name}", *argv, "run", netns=self.netns, env=self.env)
-        return self
+        return self._start(*argv, "run")
 
     def stop(self, **options):
+        """Ends the agent alone: its sessions go on, as after `systemctl stop`."""
         return self.process.stop(**options)
+
+    def end(self):
+        """Ends it and all its sessions, as an operator would."""
+        if self.process.running():
+            self.process.stop(number=signal.SIGINT)
+        if self.keepers():
+            self.command("stop", "--all", check=False)
+
+    def command(self, *words, check=True):
+        done = self.bench.run(program("multissh-agent"), "--state", self.state, *words)
+        return done.ok() if check else done
+
+    def keepers(self):
+        """The processes that keep its sessions: as they say it themselves."""
+        found = []
+        for path in (Path(self.state) / "sessions").glob("*.keeper"):
+            with contextlib.suppress(FileNotFoundError):
+                found.append(json.loads(path.read_text())["pid"])
+        return sorted(found)
 
     def log(self, since=0):
         return self.process.log(since)

@@ -265,6 +265,9 @@ class WinAgent(Agent):
         """What it runs, and what these run: pid -> the program's name."""
         return self.prefix.programs(self.mark_of)
 
+    def end(self):
+        pass  # _end does
+
     def _end(self):
         """All of that ends with it."""
         if self.process:
