@@ -297,6 +297,29 @@ static void damaged_files(void **state)
     }
 }
 
+/* The rights of a name, where there is no key to look at. */
+static void by_name(void **state)
+{
+    (void)state;
+    struct complaints c;
+    struct policy *p = parse("alice machines=\"db-*\",expiry-time=\"19700101000500Z\" " KEY_ED25519 "\n"
+                             "alice machines=\"web-*,!web-9\",from=\"198.51.100.0/24\" " KEY_P256 "\n"
+                             "bob publish=\"web-*\" " KEY_P384 "\nroot admin " KEY_P521 "\n",
+                             &c);
+    assert_int_equal(policy_may(p, "alice", "198.51.100.1", "web-1", 0)->line, 2);
+    assert_int_equal(policy_may(p, "alice", NULL, "web-1", 0)->line, 2);
+    assert_null(policy_may(p, "alice", "192.0.2.1", "web-1", 0));
+    assert_null(policy_may(p, "alice", "198.51.100.1", "web-9", 0));
+    assert_int_equal(policy_may(p, "alice", "192.0.2.1", "db-1", 299)->line, 1);
+    assert_null(policy_may(p, "alice", "192.0.2.1", "db-1", 300));
+    assert_null(policy_may(p, "alice", NULL, "mail-1", 0));
+    assert_null(policy_may(p, "bob", NULL, "web-1", 0)); /* to publish is not to use */
+    assert_int_equal(policy_may(p, "root", "192.0.2.1", "web-9", 0)->line, 4);
+    assert_null(policy_may(p, "Alice", NULL, "web-1", 0));
+    assert_null(policy_may(p, "", NULL, "web-1", 0));
+    policy_free(p);
+}
+
 static void who_copies(void **state)
 {
     (void)state;
@@ -344,6 +367,7 @@ int main(void)
         cmocka_unit_test(each_in_order),
         cmocka_unit_test(many_users),
         cmocka_unit_test(damaged_files),
+        cmocka_unit_test(by_name),
         cmocka_unit_test(who_copies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

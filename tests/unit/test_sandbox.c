@@ -356,10 +356,40 @@ static void a_terminals_size_only_where_allowed(void **state)
     assert_int_equal(set_a_terminals_size(0, !filtered), 0);
 }
 
+/* Bytes from one pipe to another, without a look at them. */
+static int splice_there(unsigned allow, bool works)
+{
+    pid_t pid = fork();
+    int status = 0, from[2], to[2];
+    char byte = 0;
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        alarm(20);
+        standard_error = dup(STDERR_FILENO);
+        CHECK(pipe(from) == 0 && pipe(to) == 0 && write(from[1], "x", 1) == 1);
+        CHECK(sandbox_enter_with(allow) == 0);
+        CHECK((splice(from[0], NULL, to[1], NULL, 1, SPLICE_F_NONBLOCK) == 1) == works);
+        CHECK(works || errno == EPERM);
+        CHECK(!works || (read(to[0], &byte, 1) == 1 && byte == 'x'));
+        CHECK(!filtered || (open("/dev/null", O_RDONLY) < 0 && errno == EPERM));
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static void splice_only_where_allowed(void **state)
+{
+    (void)state;
+    assert_int_equal(splice_there(SANDBOX_SPLICE, true), 0);
+    assert_int_equal(splice_there(0, !filtered), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_terminals_size_only_where_allowed),
+        cmocka_unit_test(splice_only_where_allowed),
         cmocka_unit_test(what_it_has_works),
         cmocka_unit_test(the_outside_is_out_of_reach),
         cmocka_unit_test(abort_still_ends_it),

@@ -161,12 +161,36 @@ static void test_true_mac_over_nonsense(void **state)
     }
 }
 
+/* The first bit says who edge a is; the rest is random. */
+static void test_ids(void **state)
+{
+    uint8_t id[2][TICKET_ID_SIZE], other[TICKET_ID_SIZE], ever[TICKET_ID_SIZE] = {0};
+
+    (void)state;
+    for (int i = 0; i < 64; i++) {
+        for (int joined = 0; joined < 2; joined++) {
+            assert_int_equal(ticket_id_new(joined, id[joined]), 0);
+            assert_int_equal(ticket_id_joined(id[joined]), joined);
+            for (size_t k = 0; k < sizeof ever; k++)
+                ever[k] |= id[joined][k];
+        }
+        assert_int_equal(ticket_id_new(true, other), 0);
+        assert_memory_not_equal(other, id[1], sizeof other);
+    }
+    for (size_t k = 0; k < sizeof ever; k++)
+        assert_int_equal(ever[k], 0xff);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),        cmocka_unit_test(test_longest_names),
-        cmocka_unit_test(test_bad_input_to_make), cmocka_unit_test(test_every_change_is_refused),
-        cmocka_unit_test(test_another_secret),    cmocka_unit_test(test_true_mac_over_nonsense),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_longest_names),
+        cmocka_unit_test(test_bad_input_to_make),
+        cmocka_unit_test(test_every_change_is_refused),
+        cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_another_secret),
+        cmocka_unit_test(test_true_mac_over_nonsense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
