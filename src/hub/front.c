@@ -390,7 +390,12 @@ static void message_cb(void *arg, const cJSON *m)
 
 static void ended_cb(void *arg, const char *reason)
 {
-    fronts_gone(arg, reason);
+    struct front *f = arg;
+
+    if (f->state ==
+        FRONT_ASKED) /* it may have ended before its process was looked for: who knows what that is */
+        fronts_process_let_go(f);
+    fronts_gone(f, reason);
 }
 
 const struct seqpacket_calls front_calls = {.message = message_cb, .ended = ended_cb};

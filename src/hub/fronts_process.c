@@ -91,7 +91,7 @@ static bool is_front(pid_t pid)
     return n > 0 && strncmp(name, PROGRAM "\n", sizeof PROGRAM) == 0;
 }
 
-/* Called before the process has answered: one that answers afterwards is the one that the descriptor means. */
+/* While the connection to its listening socket stands, the process has not ended since, and its number is no other's. */
 int fronts_process_find(pid_t pid)
 {
     int fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;

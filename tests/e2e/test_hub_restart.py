@@ -449,6 +449,46 @@ def test_a_broken_connection_is_resumed_by_the_next_hub(bench, net, end):
     counter.finish()
 
 
+# --- sessions that wait for a lost connection ---
+
+def lose(world):
+    """The machine's programs stand still and their connections are gone. Returns what lets them go on."""
+    pids = world.agents()
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    again = [lambda pid=pid: os.path.exists(f"/proc/{pid}") and os.kill(pid, signal.SIGCONT) for pid in pids]
+    world.bench.closers += again
+    survive.abort_there(world, 0)
+    return lambda: [go() for go in again]
+
+
+def test_what_waits_is_shown_also_by_the_next_hub(bench, net):
+    world = survive.World(bench, net)
+    counter = world.counter().started()
+    go_on = lose(world)
+    wait_for(lambda: re.search(r"alice +web01 .* waiting \d+ (ms|s)", world.hub.command("sessions").out), 20, "it is shown to wait")
+    world.hub.restart(number=signal.SIGKILL)
+    wait_for(lambda: re.search(r"alice +web01 .* waiting [1-9]\d* s", world.hub.command("sessions").out), 20, "since when it was lost")
+    go_on()
+    counter.moves()
+    wait_for(lambda: re.search(r"alice +web01 .* open", world.hub.command("sessions").out), 20, "it waits no more")
+    counter.finish()
+
+
+def test_one_too_many_that_waits_is_ended(bench, net):
+    world = survive.World(bench, net, "--parked-per-machine", "1")
+    kept = [world.user.popen(*world.words, "echo up; cat") for _ in range(2)]
+    assert [process.stdout.readline() for process in kept] == [b"up\n"] * 2
+    go_on = lose(world)
+    wait_for(lambda: any(process.poll() is not None for process in kept), 20, "one is ended")
+    over, = [process for process in kept if process.poll() is not None]
+    ended(over, "parked-per-machine")
+    go_on()
+    other, = [process for process in kept if process is not over]
+    other.stdin.write(b"still\n")
+    assert other.stdout.readline() == b"still\n"
+
+
 # --- what a folder may hold ---
 
 def test_a_hundred_thousand_stale_files(bench, web01, alice, hub):
