@@ -237,6 +237,11 @@ static void begin(struct hub *hub)
     activation_notify("READY=1");
 }
 
+static void fronts_taken(struct hub *hub)
+{
+    joins_take_up(hub->joins, begin);
+}
+
 int hub_start(struct hub *hub, struct errmsg *err)
 {
     int rc = 0;
@@ -268,7 +273,7 @@ int hub_start(struct hub *hub, struct errmsg *err)
              policy_count(hub->policy), registry_count(hub->registry, false));
     next_steps(hub);
     /* Whoever comes meanwhile waits in the backlogs. */
-    rc = fronts_take_up(hub->fronts, begin);
+    rc = fronts_take_up(hub->fronts, fronts_taken);
     if (rc < 0)
         return errmsg_set(err, rc, "cannot start: %s", uv_strerror(rc));
     return 0;
@@ -314,10 +319,10 @@ void hub_stop(struct hub *hub, bool with_fronts)
     if (!with_fronts)
         door_let_users_in(hub->door);
     door_shut(hub->door);
+    if (with_fronts)
+        end_sessions(hub, text); /* while the machines can still be told */
     jumps_stop(hub->jumps);
     controls_bye(hub->controls);
-    if (with_fronts)
-        end_sessions(hub, text);
     (void)uv_timer_start(&hub->last, stop_cb, STOP_LOOK_MS, STOP_LOOK_MS);
 }
 

@@ -36,7 +36,7 @@ struct join *joins_find(const struct joins *js, const uint8_t stream[TICKET_ID_S
     return hashmap_find(&js->by_stream, hash_stream(stream), same_stream, stream);
 }
 
-static bool is_gone(const struct joins *js, const uint8_t stream[TICKET_ID_SIZE])
+bool joins_is_gone(const struct joins *js, const uint8_t stream[TICKET_ID_SIZE])
 {
     unsigned n = js->n_gone < JOINS_GONE_MAX ? js->n_gone : JOINS_GONE_MAX;
 
@@ -102,7 +102,8 @@ void joins_remove(struct join *p)
     js->n--;
     for (int i = 0; i < 2; i++)
         leg_free(p->legs[i]);
-    pairs_end_of(js->pairs, p);
+    if (js->pairs != NULL)
+        pairs_end_of(js->pairs, p);
     who_release(&p->who);
     crypto_wipe(p->key, sizeof p->key);
     crypto_wipe(p->text, sizeof p->text);
@@ -117,6 +118,7 @@ int joins_new(struct hub *hub, struct joins **ret_j)
     if (js == NULL)
         return -ENOMEM;
     js->hub = hub;
+    js->began_s = clock_wall_s();
     js->limit = (struct log_limit){.burst = 20, .interval_ms = 5000};
     hashmap_init(&js->by_stream);
     rc = farewells_new(hub->loop, &js->farewells);
@@ -144,9 +146,10 @@ void joins_free(struct joins *js)
         return;
     for (struct join *p = js->list; p != NULL; p = p->next)
         jumps_caller_gone(js->hub->jumps, &p->caller, "the hub ended; the session goes on without it");
+    pairs_free(js->pairs); /* first: they go on */
+    js->pairs = NULL;
     while (js->list != NULL)
         joins_remove(js->list);
-    pairs_free(js->pairs);
     farewells_free(js->farewells);
     hashmap_release(&js->by_stream);
     uv_close((uv_handle_t *)&js->timer, closed_cb);
@@ -284,10 +287,6 @@ static void begin(struct joins *js, const struct comer *c)
     struct join *p = NULL;
     int rc = 0;
 
-    if (c->ticket->expiry_s < clock_wall_s()) {
-        refuse(js, c, true, "its ticket has expired");
-        return;
-    }
     if (joins_add(js, c->ticket, c->p->ticket, c->key, &p) < 0) {
         refuse(js, c, false, "the hub is out of memory");
         return;
@@ -304,12 +303,6 @@ static void begin(struct joins *js, const struct comer *c)
     p->epoch = c->p->epoch;
     joins_leg(p, JOIN_A, c->fd, c->p->epoch);
     (void)jumps_open_ticket(js->hub->jumps, &p->caller, JOIN_CHANNEL, c->ticket->machine, 22, &given);
-}
-
-/* A connection of a stream that this hub does not know, and that is not new. */
-static void come_back(struct joins *js, const struct comer *c)
-{
-    refuse(js, c, true, "its stream has ended, or is not of this hub");
 }
 
 /* One more of edge a. */
@@ -345,16 +338,20 @@ void joins_connection(struct joins *js, const struct comer *c)
         refuse(js, c, true, "its stream was killed");
     else if (js->hub->stopping)
         refuse(js, c, false, "the hub is shutting down");
-    else if (is_gone(js, c->ticket->id) || (p != NULL && (p->over || p->reason[0] != '\0')))
+    else if (joins_is_gone(js, c->ticket->id) || (p != NULL && (p->over || p->reason[0] != '\0')))
         refuse(js, c, true, p != NULL && p->reason[0] != '\0' ? p->reason : "its stream has ended");
     else if (p != NULL && c->p->edge == 'a')
         again(js, p, c);
     else if (p != NULL)
         refuse(js, c, false, "its stream is being opened");
-    else if (c->p->epoch == 0 && c->p->edge == 'a')
-        begin(js, c);
+    else if (c->p->epoch == 0 && c->ticket->expiry_s < clock_wall_s())
+        refuse(js, c, true, "its ticket has expired");
+    else if (c->p->edge == 'a' && c->p->epoch == 0 &&
+             c->ticket->expiry_s - JUMPS_TICKET_LIFE_S >= js->began_s)
+        begin(js,
+              c); /* an earlier hub may have begun what is older: somebody who saw that may say it again */
     else
-        come_back(js, c);
+        joins_come_back(js, c);
 }
 
 /* --- the end of all --- */
@@ -370,9 +367,9 @@ void joins_end_all(struct joins *js, const char *text)
     }
 }
 
-bool joins_adopting(const struct joins *js)
+void joins_take_up(struct joins *js, joins_taken_fn *done)
 {
-    return pairs_searching(js->pairs);
+    pairs_take_up(js->pairs, done);
 }
 
 size_t joins_ending(const struct joins *js)

@@ -26,7 +26,9 @@ void joins_renamed(struct joins *js, const char *from, const char *to);
 void joins_end_all(struct joins *js, const char *text);
 /* How many were told to end and have not yet. */
 size_t joins_ending(const struct joins *js);
-/* Are pairs of an earlier hub still to be taken up? */
-bool joins_adopting(const struct joins *js);
+/* done is called, in a later turn, when the pairs of an earlier hub are taken up, or have had time enough. Once in the life of
+ * js. */
+typedef void joins_taken_fn(struct hub *hub);
+void joins_take_up(struct joins *js, joins_taken_fn *done);
 
 #endif

@@ -16,7 +16,9 @@
 #define CLOSED_MS 20000  /* both sides were closed in order, and none has come again: that was the end */
 #define OPENING_MS 30000 /* neither has ever been paired */
 #define SLACK_MS 10000   /* the edges' own patience is to end first */
-#define DRAIN_MS 12000   /* for a pair to end once the machine's side has */
+#define ASK_MS 2000
+#define ASK_AGAIN_MS 5000
+#define DRAIN_MS 12000 /* for a pair to end once the machine's side has */
 
 static void leg_gone(void *arg, struct leg *l)
 {
@@ -33,6 +35,7 @@ static void tell_parked(struct join *p, bool parked)
     if (p->parked == parked || !p->open || p->over)
         return;
     p->parked = parked;
+    jumps_parked(p->all->hub->jumps, &p->caller, JOIN_CHANNEL, parked); /* may end it */
 }
 
 static void facts_of(const struct join *p, struct pair_facts *f)
@@ -93,6 +96,7 @@ void joins_leg(struct join *p, int edge, int fd, uint32_t epoch)
     }
     leg_free(p->legs[edge]);
     p->legs[edge] = l;
+    p->machine_seen = p->machine_seen || edge == JOIN_B;
     if (p->pair == NULL) {
         pair_up(p);
     } else if (clock_now_ms() >= p->paired_at + YOUNG_MS) {
@@ -131,17 +135,8 @@ static void pair_ended(void *owner, struct pair *pair, const char *reason, bool 
         p->draining--;
 }
 
-/* A pair of an earlier hub. */
-static void *pair_found(void *arg, struct pair *pair, const struct pair_facts *f)
-{
-    (void)arg;
-    (void)pair;
-    (void)f;
-    return NULL;
-}
-
 const struct pairs_calls joins_pairs_calls = {
-    .ending = pair_ending, .ended = pair_ended, .found = pair_found};
+    .ending = pair_ending, .ended = pair_ended, .found = joins_found};
 
 /* --- the end --- */
 
@@ -198,6 +193,17 @@ void joins_end(struct join *p, const char *reason, uint64_t ms)
                  counted ? p->received : p->from_machine);
 }
 
+/* A young stream of which only the user's side has come back to this hub: the one before it may have ended before it asked the
+ * machine. A machine that has the stream already is not disturbed. */
+static void ask_machine(struct join *p, uint64_t now)
+{
+    if (p->machine_seen || p->legs[JOIN_A] == NULL || p->ticket.expiry_s < clock_wall_s() ||
+        now < p->alone_since + ASK_MS || now < p->asked_at + ASK_AGAIN_MS)
+        return;
+    p->asked_at = now;
+    jumps_ask(p->all->hub->jumps, &p->caller, JOIN_CHANNEL);
+}
+
 static void tick_open(struct join *p, uint64_t now)
 {
     uint64_t alone = p->pair != NULL ? 0 : now - p->alone_since;
@@ -222,7 +228,9 @@ static void tick_open(struct join *p, uint64_t now)
                        p->legs[JOIN_B] == NULL ? "machine's" : "user's", patience);
         joins_end(p, text, 0);
     } else if (alone >= PARKED_MS) {
-        tell_parked(p, true);
+        tell_parked(p, true); /* may end it */
+        if (!p->over)
+            ask_machine(p, now);
     }
 }
 

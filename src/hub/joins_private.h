@@ -42,6 +42,8 @@ struct join {
     struct pair *pair;               /* NULL: none stands */
     unsigned draining;               /* pairs whose end has begun, but not come */
     uint64_t paired_at, alone_since; /* alone: no pair stands */
+    uint64_t asked_at;               /* when the machine was asked once more; 0: not */
+    bool machine_seen;               /* its side has come, or was there, under this hub */
     uint64_t end_by;                 /* over: when its pair is ended by force */
     int64_t started_s;
     uint32_t window, patience_ms;
@@ -59,6 +61,7 @@ struct joins {
     struct hashmap by_stream;
     size_t n;
     uv_timer_t timer; /* while there is one */
+    int64_t began_s;
     uint8_t gone[JOINS_GONE_MAX][TICKET_ID_SIZE];
     unsigned n_gone;
     struct log_limit limit;
@@ -70,12 +73,20 @@ struct join *joins_find(const struct joins *js, const uint8_t stream[TICKET_ID_S
 /* A new one, in the table, without rights or connections. Returns 0 or -ENOMEM. */
 int joins_add(struct joins *js, const struct ticket *t, const char *text, const uint8_t *key,
               struct join **ret_p);
+/* Has such a stream ended under this hub? */
+bool joins_is_gone(const struct joins *js, const uint8_t stream[TICKET_ID_SIZE]);
 /* Takes it out of the table; its memory goes in a later turn. */
 void joins_remove(struct join *p);
 
 /* The user's rights of the moment, for a connection from source (NULL: not known). Returns 0, -EACCES or -ENOMEM; then p->who is as
  * it was. */
 int joins_look_up(struct join *p, const char *source);
+
+/* joins_back.c */
+/* A connection of a stream that this hub does not know and that is not new. Takes the descriptor in every case. */
+void joins_come_back(struct joins *js, const struct comer *c);
+/* pairs_calls.found */
+void *joins_found(void *arg, struct pair *pair, const struct pair_facts *f);
 
 /* joins_life.c */
 /* A verified connection of edge JOIN_A or JOIN_B. Takes fd in every case. */

@@ -48,6 +48,9 @@ struct jumps_past {
 /* Takes it up as an open jump of c. Returns 0, -EEXIST (the channel is in use: the caller is ended), or another negative
  * code with text[REFUSALS_TEXT_MAX] filled: the stream is to be ended, and will not be taken up later either. */
 int jumps_adopt(struct jumps *j, struct caller *c, const struct jumps_past *past, char *text);
+/* Asks the machine once more for the stream of an open jump, when it is online: it may never have been. One that has it already
+ * says so, and nothing more happens; one that cannot have it ends the jump. */
+void jumps_ask(struct jumps *j, struct caller *c, uint64_t channel);
 /* The machine that a ticket means: under its name of now, and never one that got the name later. NULL: there is none. */
 struct machine *jumps_machine_of(struct jumps *j, const struct ticket *t);
 /* An open jump has lost its last connection, or has one again. One too many that waits is killed. */

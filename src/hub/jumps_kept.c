@@ -215,3 +215,15 @@ int jumps_adopt(struct jumps *j, struct caller *c, const struct jumps_past *past
     jumps_audit(j, "resume", p, event);
     return 0;
 }
+
+void jumps_ask(struct jumps *j, struct caller *c, uint64_t channel)
+{
+    struct jump *p = jumps_table_channel(j, c, channel);
+    const struct machine *m = p != NULL && p->open ? registry_find(j->hub->registry, p->machine) : NULL;
+    struct ticket t;
+
+    if (m == NULL || m->link == NULL || ticket_open(hub_keys_secret(j->hub->keys), p->ticket, &t, p->key) < 0)
+        return;
+    (void)jumps_dial(j, p, m->link);
+    crypto_wipe(p->key, sizeof p->key);
+}

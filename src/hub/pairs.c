@@ -21,6 +21,7 @@
 #define LOOK_MS 50
 #define LOOKS 64        /* names looked at in a turn */
 #define ANSWER_MS 10000 /* for a pair that was found to say what it is */
+#define DONE_MS 2000    /* for all of them, before others are let in */
 #define SEARCH_MS 30000 /* for whoever cannot be asked at once */
 #define COUNT_MAX (INT64_C(1) << 53)
 #define REASON_MAX 200
@@ -43,23 +44,21 @@ struct pairs {
     void *arg;
     struct berths *berths;
     struct pair *list;
-    size_t n, asked;
+    size_t asked;
     uv_timer_t timer; /* while searching, or something is asked */
-    uint64_t search_until;
+    uint64_t search_until, done_by;
     bool searching;
+    pairs_taken_fn *done; /* to be called yet */
     struct log_limit limit;
 };
 
 static void pair_unref(struct pair *p)
 {
-    struct pairs *ps = p->all;
-
     if (p->channel != NULL || p->process != NULL)
         return;
     *p->at = p->next;
     if (p->next != NULL)
         p->next->at = p->at;
-    ps->n--;
     free(p);
 }
 
@@ -220,7 +219,6 @@ static int pair_new(struct pairs *ps, int fd, struct pair **ret_p)
     if (p->next != NULL)
         p->next->at = &p->next;
     ps->list = p;
-    ps->n++;
     *ret_p = p;
     return 0;
 }
@@ -342,18 +340,21 @@ static void look_cb(uv_timer_t *h)
             pair_leave(p);
         }
     }
-    if (!pairs_searching(ps))
+    if (ps->done != NULL && ((!ps->searching && ps->asked == 0) || now >= ps->done_by)) {
+        pairs_taken_fn *done = ps->done;
+
+        ps->done = NULL;
+        done(ps->hub);
+    }
+    if (!ps->searching && ps->asked == 0 && ps->done == NULL)
         (void)uv_timer_stop(&ps->timer);
 }
 
-bool pairs_searching(const struct pairs *ps)
+void pairs_take_up(struct pairs *ps, pairs_taken_fn *done)
 {
-    return ps->searching || ps->asked > 0;
-}
-
-size_t pairs_count(const struct pairs *ps)
-{
-    return ps->n;
+    ps->done = done;
+    ps->done_by = clock_now_ms() + DONE_MS;
+    (void)uv_timer_start(&ps->timer, look_cb, 0, LOOK_MS);
 }
 
 int pairs_new(struct hub *hub, const struct pairs_calls *to, void *arg, struct pairs **ret_p)

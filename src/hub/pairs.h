@@ -43,8 +43,9 @@ int pairs_start(struct pairs *ps, const struct pair_facts *f, int user_fd, int m
 void pairs_end(struct pair *p);
 /* The same for all that are this owner's. */
 void pairs_end_of(struct pairs *ps, const void *owner);
-/* Are those of earlier hubs still being looked for, or asked? */
-bool pairs_searching(const struct pairs *ps);
-size_t pairs_count(const struct pairs *ps); /* that have not ended */
+/* done is called, in a later turn, when all of earlier hubs have said what they are, or have had time enough. Once in the life of
+ * ps. */
+typedef void pairs_taken_fn(struct hub *hub);
+void pairs_take_up(struct pairs *ps, pairs_taken_fn *done);
 
 #endif

@@ -195,21 +195,38 @@ def preamble(ticket, key, edge="b", epoch=0):
     return f"MULTISSH/1 ticket={ticket} edge={edge} epoch={epoch} mac={b64url(mac)}\n".encode()
 
 
-def refusal(sock, key, edge="b", epoch=0, seconds=10):
-    """The hub's word on a connection that it does not take: (final, text); None when it closed without one. Nothing may follow it."""
-    sock.settimeout(seconds)
-    data = b""
+class Refused(Exception):
+    """The hub's word on a connection that it does not take."""
+
+    def __init__(self, final, text):
+        super().__init__(text)
+        self.final, self.text = final, text
+
+
+def refusal_of(sock, data, key, edge, epoch):
+    """The whole of it, of which data has come; nothing may follow. Its signature holds."""
     with contextlib.suppress(ConnectionError):
         while piece := sock.recv(65536):
             data += piece
-    if not data:
-        return None
     match = re.fullmatch(rb"MULTISSH/1 refused final=(yes|no) mac=([\w-]{43}) text=([^\n]{1,200})\n", data)
     assert match, data
     final, mac, text = match.groups()
     covered = b"multissh refused v1\0" + edge.encode() + struct.pack(">I", epoch) + final[:1] + text
     assert b64url(hmac.digest(key, covered, "sha256")).encode() == mac, data
-    return final == b"yes", text.decode()
+    return Refused(final == b"yes", text.decode())
+
+
+def refusal(sock, key, edge="b", epoch=0, seconds=10):
+    """(final, text); None when it was closed without a word."""
+    sock.settimeout(seconds)
+    try:
+        data = sock.recv(65536)
+    except ConnectionError:
+        data = b""
+    if not data:
+        return None
+    refused = refusal_of(sock, data, key, edge, epoch)
+    return refused.final, refused.text
 
 
 def refused(hub, ticket, key, edge="b", epoch=0):
