@@ -17,6 +17,7 @@ class Screen:
         self.rows, self.columns = rows, columns
         self.cells = [[" "] * columns for _ in range(rows)]
         self.row = self.column = 0
+        self.saved = 0, 0
         self.gone = []  # lines that went off at the top
         self.rest = ""
         self.colours = set()  # parameters of all that was asked for
@@ -34,6 +35,10 @@ class Screen:
                     break
                 if match.group(2):
                     self._control(match.group(1), match.group(2))
+                elif match.group() == "\x1b7":
+                    self.saved = self.row, self.column
+                elif match.group() == "\x1b8":
+                    self.row, self.column = self.saved
                 at = match.end()
                 continue
             self._put(char)
