@@ -27,8 +27,8 @@ FAULTS = {
     "moved": (0, 0),
     "readdressed": (3, 8),
     "rerouted": (3, 8),
-    "suspended_agent": (4, 60),
-    "suspended_machine": (4, 60),
+    "suspended_programs": (4, 60),
+    "suspended_host": (4, 60),
     "suspended_hub": (4, 60),
     "hub_killed": (2, 5),
     "hub_stopped": (2, 5),
@@ -63,6 +63,23 @@ def test_a_shell_goes_on(world, fault):
     assert max(stood) <= ONCE, f"{fault}: it took {stood} s from the network's return until all was there"
 
 
+# The user's side, and both at once; a selection, for the stream is the same.
+@pytest.mark.slow
+@pytest.mark.parametrize("fault,who", [
+    ("blackhole", "user"), ("reset", "user"), ("abort_here", "both"), ("moved", "user"), ("rerouted", "both"), ("suspended_host", "user"),
+    ("hub_killed", "user"), ("all_at_once", "both"),
+])
+def test_a_shell_of_multissh_connect_goes_on(bench, net, fault, who):
+    world = survive.World(bench, net, both_ends=True)
+    world.struck = {"user": [world.at_user], "both": [world.at_user, world.at_machine]}[who]
+    counter = world.counter().started()
+    stood = strike(world, fault, FAULTS[fault][0], counter)
+    if fault in RESTARTS:
+        stood += strike(world, "abort_here", 0, counter)
+    counter.finish()
+    assert max(stood) <= ONCE, f"{fault}: it took {stood} s from the network's return until all was there"
+
+
 @pytest.mark.slow
 def test_rsync_goes_on(world):
     need("rsync")
@@ -75,7 +92,7 @@ def test_rsync_goes_on(world):
 
 def used(world):
     """Memory (KiB) and descriptors of the programs that carry sessions, by name."""
-    pids = {"hub": [world.hub.process.pid], "front": world.hub_programs("multissh-front"), "agent": world.agents()}
+    pids = {"hub": [world.hub.process.pid], "front": world.hub_programs("multissh-front"), "agent": world.at_machine.programs()}
     return {f"{name} {pid}": (proc.memory_kib(pid), proc.descriptors(pid)) for name, all_of in pids.items() for pid in all_of}
 
 

@@ -10,13 +10,12 @@ import threading
 import time
 
 from . import proc
+from .bench import program
 from .net import two_homes
 from .parts import ME, Agent, Hub, Sshd, User
 from .wait import wait_for
 
 HUB, HUB_PORT = "203.0.113.10", 2244
-# On the router before it, whose address outside may change.
-FROM_MACHINE, TO_MACHINE = 'iifname "to-m"', 'oifname "to-m"'
 
 # Runs on the machine: a line with a number and the time every so often, and an answer to each line that comes.
 PROGRAM = """\
@@ -194,25 +193,49 @@ class Transfer:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+class Side:
+    """One end of the path: a host behind a router with NAT."""
+
+    def __init__(self, hosts, host, nat, interface, outside, program):
+        self.host, self.nat = hosts[host], hosts[nat]
+        self.interface, self.outside, self.program = interface, outside, program  # the interface: of the router before
+
+    def addresses(self):
+        """Its address and the one that it will have next."""
+        has_new = "10.77.1.9/" in self.host.run("ip", "addr", "show", "eth0").stdout
+        return ("10.77.1.9/24", "10.77.1.2/24") if has_new else ("10.77.1.2/24", "10.77.1.9/24")
+
+    def programs(self):
+        """Ours, but neither an SSH server nor a client nor what runs in sessions."""
+        return [pid for pid in self.host.pids() if os.path.basename(proc.command_of(pid).split(" ")[0]) == self.program]
+
+
 class World:
     """user — NAT — internet with the hub — NAT — machine, and everything in it started."""
 
-    def __init__(self, bench, net, *hub_flags, agent_flags=()):
+    def __init__(self, bench, net, *hub_flags, agent_flags=(), both_ends=False):
+        """both_ends: the user's stock ssh gets to the machine by `multissh connect`, so that the user's side survives, too."""
         self.bench, self.net = bench, net
         self.hosts = two_homes(net)
-        self.inet, self.machine, self.nat = self.hosts["inet"], self.hosts["machine"], self.hosts["nat-m"]
+        self.inet, self.machine = self.hosts["inet"], self.hosts["machine"]
+        self.at_machine = Side(self.hosts, "machine", "nat-m", "to-m", "192.0.2", "multissh-agent")
+        self.at_user = Side(self.hosts, "user", "nat-u", "to-u", "198.51.100", "multissh")
+        self.struck = [self.at_machine]  # whom the faults are for
         self.hub = Hub(bench, *hub_flags, address=HUB, port=HUB_PORT, netns=self.hosts["hub"])
         self.user = User(bench, "alice", netns=self.hosts["user"]).knows(self.hub)
         self.hub.add_user(self.user)
         self.sshd = Sshd(bench, netns=self.machine, port=2022).allow(self.user)
         self.agent = Agent(bench, self.hub, "web01", ssh=self.sshd, netns=self.machine, command_flags=agent_flags)
+        self.words = ("-J", "hub", f"{ME}@web01")
+        if both_ends:
+            proxy = f"{program('multissh')} --hub hub --ssh-config {self.user.config} connect %n"
+            self.words = ("-o", f"ProxyCommand={proxy}", f"{ME}@web01")
 
     def restart_agent(self):
         old = self.agent.process
         self.agent.run()
         self.bench.replace(old, self.agent.process)
 
-    words = ("-J", "hub", f"{ME}@web01")
 
     def counter(self, **more):
         return Counter(self.bench, self.user, self.words, **more)
@@ -232,10 +255,6 @@ class World:
     def transfer(self, mebibytes, speed):
         return Transfer(self.bench, self.user, self.words, mebibytes, speed)
 
-    def agents(self):
-        """The agent and what belongs to it on the machine, but neither its SSH server nor what runs in sessions."""
-        return [pid for pid in self.machine.pids() if "multissh-agent" in proc.command_of(pid).split(" ")[0]]
-
     def hub_programs(self, name):
         return [pid for pid in self.hosts["hub"].pids() if os.path.basename(proc.command_of(pid).split(" ")[0]) == name]
 
@@ -252,7 +271,15 @@ def lasting(seconds, begin, end):
     return began, time.monotonic()
 
 
-def _cut(world, seconds, *matches, verdict="drop"):
+def _from(world):
+    return [f'iifname "{side.interface}"' for side in world.struck]
+
+
+def _to(world):
+    return [f'oifname "{side.interface}"' for side in world.struck]
+
+
+def _cut(world, seconds, matches, verdict="drop"):
     met = []
     times = lasting(seconds, lambda: world.inet.drop(*matches, verdict=verdict), lambda: met.append(world.inet.undrop()))
     assert met[0] > 0, "nothing was cut: this showed nothing"
@@ -261,75 +288,75 @@ def _cut(world, seconds, *matches, verdict="drop"):
 
 def blackhole(world, seconds):
     """Not a packet passes, and nobody is told."""
-    return _cut(world, seconds, FROM_MACHINE, TO_MACHINE)
+    return _cut(world, seconds, _from(world) + _to(world))
 
 
 def deaf(world, seconds):
-    """What is for the machine is dropped, what it sends arrives."""
-    return _cut(world, seconds, TO_MACHINE)
+    """What is for the struck side is dropped, what it sends arrives."""
+    return _cut(world, seconds, _to(world))
 
 
 def mute(world, seconds):
-    """What the machine sends is dropped, what is for it arrives."""
-    return _cut(world, seconds, FROM_MACHINE)
+    """What the struck side sends is dropped, what is for it arrives."""
+    return _cut(world, seconds, _from(world))
 
 
 def reset(world, seconds):
     """A firewall answers every packet, of either direction, with a reset."""
-    return _cut(world, seconds, f"{FROM_MACHINE} meta l4proto tcp", f"{TO_MACHINE} meta l4proto tcp", verdict="reject with tcp reset")
+    return _cut(world, seconds, [f"{match} meta l4proto tcp" for match in _from(world) + _to(world)], verdict="reject with tcp reset")
 
 
 def abort_here(world, _seconds):
-    """The machine's kernel aborts its connections to the hub."""
+    """The kernel of the struck side aborts its connections to the hub."""
     began = time.monotonic()
-    assert world.machine.kill_connections("dport", "=", f":{HUB_PORT}") > 0
+    for side in world.struck:
+        assert side.host.kill_connections("dport", "=", f":{HUB_PORT}") > 0
     return began, time.monotonic()
 
 
 def abort_there(world, _seconds):
-    """The hub's kernel aborts its connections to the machine."""
+    """The hub's kernel aborts its connections to the struck side."""
     began = time.monotonic()
-    assert world.hosts["hub"].kill_connections("dst", "192.0.2.0/24") > 0
+    for side in world.struck:
+        assert world.hosts["hub"].kill_connections("dst", f"{side.outside}.0/24") > 0
     return began, time.monotonic()
 
 
-def _addresses(world):
-    """The machine's address and the one that it will have next."""
-    has_new = "10.77.1.9/" in world.machine.run("ip", "addr", "show", "eth0").stdout
-    return ("10.77.1.9/24", "10.77.1.2/24") if has_new else ("10.77.1.2/24", "10.77.1.9/24")
-
-
 def readdressed(world, seconds):
-    """The machine is off the net, and back with another address."""
-    old, new = _addresses(world)
-    return lasting(seconds, lambda: world.machine.run("ip", "addr", "del", old, "dev", "eth0"),
-                   lambda: world.machine.readdress("eth0", None, new, "10.77.1.1"))
+    """The struck side is off the net, and back with another address."""
+    ways = [(side.host, *side.addresses()) for side in world.struck]
+    return lasting(seconds, lambda: [host.run("ip", "addr", "del", old, "dev", "eth0") for host, old, _ in ways],
+                   lambda: [host.readdress("eth0", None, new, "10.77.1.1") for host, _, new in ways])
 
 
 def moved(world, _seconds):
-    """The machine has another address from one moment to the next."""
+    """The struck side has another address from one moment to the next."""
     began = time.monotonic()
-    world.machine.readdress("eth0", *_addresses(world), "10.77.1.1")
+    for side in world.struck:
+        side.host.readdress("eth0", *side.addresses(), "10.77.1.1")
     return began, time.monotonic()
 
 
 def rerouted(world, seconds):
-    """The machine's router is restarted: it comes back with another address outside and has forgotten every connection."""
-    new, via = ("192.0.2.6/30", "192.0.2.5")
-    old = "192.0.2.2/30"
-    if "192.0.2.6/" in world.nat.run("ip", "addr", "show", "wan").stdout:
-        new, via, old = old, "192.0.2.1", new
-    world.inet.run("ip", "addr", "add", "192.0.2.5/30", "dev", "to-m", check=False)
-    # What it does not know it drops, as most do.
-    world.nat.run("sh", "-c", "echo 0 >/proc/sys/net/netfilter/nf_conntrack_tcp_loose")
+    """The router of the struck side is restarted: it comes back with another address outside and has forgotten every connection."""
+    ways = []
+    for side in world.struck:
+        old, via_old, new, via_new = (f"{side.outside}.{last}" for last in ("2/30", "1", "6/30", "5"))
+        if f"{side.outside}.6/" in side.nat.run("ip", "addr", "show", "wan").stdout:
+            old, new, via_new = new, old, via_old
+        ways.append((side.nat, old, new, via_new))
+        world.inet.run("ip", "addr", "add", f"{side.outside}.5/30", "dev", side.interface, check=False)
+        # What it does not know it drops, as most do.
+        side.nat.run("sh", "-c", "echo 0 >/proc/sys/net/netfilter/nf_conntrack_tcp_loose")
 
     def back():
-        world.nat.run("ip", "addr", "del", old, "dev", "wan")
-        world.nat.run("ip", "addr", "add", new, "dev", "wan")
-        world.nat.up("wan")
-        world.net.route(world.nat, via)
+        for nat, old, new, via in ways:
+            nat.run("ip", "addr", "del", old, "dev", "wan")
+            nat.run("ip", "addr", "add", new, "dev", "wan")
+            nat.up("wan")
+            world.net.route(nat, via)
 
-    return lasting(seconds, lambda: world.nat.down("wan"), back)
+    return lasting(seconds, lambda: [nat.down("wan") for nat, *_ in ways], back)
 
 
 def suspend(pids, seconds):
@@ -344,13 +371,14 @@ def suspend(pids, seconds):
     return lasting(seconds, lambda: all_of(signal.SIGSTOP), lambda: all_of(signal.SIGCONT))
 
 
-def suspended_agent(world, seconds):
-    return suspend(world.agents(), seconds)
+def suspended_programs(world, seconds):
+    """Our programs sleep, with nothing else."""
+    return suspend([pid for side in world.struck for pid in side.programs()], seconds)
 
 
-def suspended_machine(world, seconds):
-    """The whole host of the machine sleeps."""
-    return suspend(world.machine.pids(), seconds)
+def suspended_host(world, seconds):
+    """The whole host sleeps."""
+    return suspend([pid for side in world.struck for pid in side.host.pids()], seconds)
 
 
 def suspended_hub(world, seconds):
@@ -370,7 +398,7 @@ def hub_stopped(world, seconds):
 def all_at_once(world, seconds):
     """The network is dead, and the hub dies and comes back meanwhile."""
     def hub_dies():
-        world.inet.drop(FROM_MACHINE, TO_MACHINE)
+        world.inet.drop(*_from(world), *_to(world))
         world.hub.process.kill()
 
     def back():
