@@ -21,7 +21,7 @@ scripts/build.sh "$folder" -DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/mingw.cmake" -DMUL
 packed=$(mktemp -d)
 trap 'rm -rf "$packed"' EXIT
 mkdir -p "$packed/$name/docs" "$packed/$name/licences"
-for program in multissh-agent multissh-sshd; do
+for program in multissh-agent multissh-sshd multissh; do
 	$host-strip -p -o "$packed/$name/$program.exe" "$folder/$program.exe"
 	# A DLL that does not come with Windows would be missed only there.
 	strange=$($host-objdump -p "$packed/$name/$program.exe" | sed -nE 's/^\s*DLL Name: (.*)/\1/p' |

@@ -1,4 +1,4 @@
-"""The two programs by themselves: what they need, what they say, and what they do about wrong words and wrong settings."""
+"""The programs by themselves: what they need, what they say, and what they do about wrong words and wrong settings."""
 import re
 import subprocess
 
@@ -10,7 +10,7 @@ from kit.wine import ME, PROGRAMS, WINDOWS_BUILD
 # What every Windows has.
 SYSTEM_DLLS = {"advapi32", "bcrypt", "crypt32", "dbghelp", "gdi32", "iphlpapi", "kernel32", "msvcrt", "netapi32", "ntdll", "ole32", "psapi", "secur32", "shell32",
                "user32", "userenv", "winhttp", "ws2_32"}
-BOTH = pytest.mark.parametrize("name", PROGRAMS)
+ALL = pytest.mark.parametrize("name", PROGRAMS)
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def bench(request, prefix):
     yield from e2e.run_bench(request, False)
 
 
-@BOTH
+@ALL
 def test_system_dlls_are_all_it_needs(prefix, name, tmp_path):
     text = subprocess.run(["x86_64-w64-mingw32-objdump", "-p", WINDOWS_BUILD / f"{name}.exe"], capture_output=True, text=True, check=True).stdout
     needed = {word.lower().removesuffix(".dll") for word in re.findall(r"^\s*DLL Name: (\S+)", text, re.M)}
@@ -36,7 +36,7 @@ def test_system_dlls_are_all_it_needs(prefix, name, tmp_path):
     assert stripped.stat().st_size < 12 << 20
 
 
-@BOTH
+@ALL
 def test_version_and_help(bench, prefix, name):
     version = prefix.run(bench, name, "--version").ok()
     assert re.fullmatch(rf"{name} \d+\.\d+\.\d+\s*", version.out), version
@@ -54,7 +54,7 @@ def test_help_has_what_only_windows_has(bench, prefix):
     assert "--shell" in shell and "powershell" in shell
 
 
-@BOTH
+@ALL
 def test_help_and_the_table_of_options_agree(bench, prefix, name):
     shown = prefix.run(bench, name, "--help").ok().out
     names = [line.split("\t")[0] for line in prefix.run(bench, name, "--dump-options").ok().out.splitlines()]
@@ -106,7 +106,7 @@ def test_a_wrong_setting_is_named_with_its_line(bench, prefix, folder, name, fil
     assert done.status == 2 and re.search(says, done.err), done
 
 
-@BOTH
+@pytest.mark.parametrize("name", ["multissh-agent", "multissh-sshd"])
 def test_a_file_as_an_editor_of_windows_writes_it(bench, prefix, folder, name):
     """With a byte order mark, and CR LF."""
     file, text = ("agent.conf", "hub = 127.0.0.1:1\r\nname = box\r\n") if name == "multissh-agent" else ("sshd.conf", "tries-max = 3\r\nallow-users = me\r\n")

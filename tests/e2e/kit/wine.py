@@ -25,7 +25,7 @@ COMPILER = "x86_64-w64-mingw32-gcc"
 WINDOWS_BUILD = Path(os.environ.get("MULTISSH_WINDOWS_BUILD", "build-windows"))
 if not WINDOWS_BUILD.is_absolute():
     WINDOWS_BUILD = ROOT / WINDOWS_BUILD
-PROGRAMS = ("multissh-agent", "multissh-sshd")
+PROGRAMS = ("multissh-agent", "multissh-sshd", "multissh")
 CMD = "C:\\windows\\system32\\cmd.exe"
 # Where they are installed; the space is meant.
 INSTALLED = "C:\\Program Files\\multiSSH"
@@ -301,6 +301,7 @@ class SystemSsh:
         self.folder = prefix.folder("ssh")
         compile_program(ROOT / "tests/windows/programs/ssh.c", self.folder / "ssh.exe")
         self.program = prefix.windows(self.folder / "ssh.exe")
+        self.pipes = prefix.windows(compile_program(ROOT / "tests/windows/programs/pipes.c", self.folder / "pipes.exe"))
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.variables = {"MULTISSH_TEST_SSH": str(self.listener.getsockname()[1])}
         self.calls = []
@@ -309,12 +310,12 @@ class SystemSsh:
         self.threads[0].start()
         self.bench.closers.append(self.close)
 
-    def client(self):
-        """The file that runs multissh.exe there, for a ProxyCommand of this system."""
+    def client(self, kind="anonymous"):
+        """The file that runs multissh.exe there, for a ProxyCommand of this system; with pipes of that kind (programs/pipes.c)."""
         path = self.bench.path(f"multissh.{self.bench.number()}")
-        settings = self.prefix.bench_environment(self.variables | {"MULTISSH_SSH": self.program})
+        settings = self.prefix.bench_environment(self.variables | {"MULTISSH_SSH": self.program, "MULTISSH_HUB": "hub"})
         lines = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
-        words_there = " ".join(map(shlex.quote, self.prefix.argv("multissh")))
+        words_there = " ".join(map(shlex.quote, [*words(), self.pipes, kind, *self.prefix.argv("multissh")[len(words()):]]))
         path.write_text("\n".join(["#!/bin/sh", *lines, f'exec {words_there} "$@"']) + "\n")
         path.chmod(0o700)
         return path
