@@ -124,11 +124,11 @@ static int parse(const char *text, size_t n, struct machines *m)
         if (r != 0)
             return r;
         at = skip(text, n, at + length);
-        if (at < n && text[at] == ',') {
-            at = skip(text, n, at + 1);
-            if (at == n || text[at] != '{')
-                return -EPROTO;
-        }
+        if (at == n || text[at] != ',')
+            break;
+        at = skip(text, n, at + 1);
+        if (at == n || text[at] != '{')
+            return -EPROTO;
     }
     return at < n && text[at] == ']' && skip(text, n, at + 1) == n ? sort(m) : -EPROTO;
 }

@@ -142,6 +142,21 @@ def test_streams(bench, alice, web01, streams):
     assert done.raw == b"x" * 1000000
 
 
+def test_the_block_of_config_resume(bench, hub, alice, web01):
+    """As it is printed, behind the user's own settings, with stock ssh; multissh is found as any program is."""
+    block = alice.hub_says("config", "--resume").ok().out
+    assert f"ProxyCommand multissh connect --hub 127.0.0.1:{hub.port} %n" in block
+    config = alice.folder / "config-resume"
+    own = [line for line in alice.config.read_text().splitlines() if "KexAlgorithms" in line or "Identity" in line or "BatchMode" in line]
+    known = alice.folder / "known-of-block"
+    config.write_text(block.replace("~/.ssh/known_hosts_multissh", str(known)) + "\n".join(
+        ["Host 127.0.0.1", f"  User {alice.name}", "  StrictHostKeyChecking accept-new", f"  UserKnownHostsFile {known}", "Host *", *own]) + "\n")
+    env = {"PATH": f"{MULTISSH.parent}:{os.environ['PATH']}", "MULTISSH_SSH_CONFIG": str(config)}
+    done = bench.run("ssh", "-F", config, f"{ME}@web01.{hub.domain}", "cat; exit 9", input=b"by the block\n", env=env)
+    assert (done.status, done.out) == (9, "by the block\n"), done
+    assert f"web01.{hub.domain}" in known.read_text()
+
+
 # --- what goes wrong ---
 
 def test_refusals_are_the_hubs(bench, alice, web01):

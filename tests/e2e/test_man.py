@@ -7,7 +7,8 @@ from conftest import need
 from kit.bench import ROOT, program
 
 PAGES = sorted((ROOT / "man").glob("*.[1-9]"))
-OPTIONS = {"multissh-hub": "multissh-hub.conf.5", "multissh-agent": "multissh-agent.conf.5", "multissh-sshd": "multissh-sshd.conf.5"}
+OPTIONS = {"multissh-hub": "multissh-hub.conf.5", "multissh-agent": "multissh-agent.conf.5", "multissh-sshd": "multissh-sshd.conf.5",
+           "multissh": "multissh.conf.5"}
 
 
 @pytest.mark.no_programs
@@ -60,11 +61,12 @@ def test_every_option_is_described_with_its_default(bench, name):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_flags_and_commands_are_in_the_page(bench, name):
-    text = squeeze(re.sub(r".\x08", "", subprocess.run(["mandoc", "-Tascii", ROOT / "man" / f"{name}.8"], capture_output=True, text=True,
+    text = squeeze(re.sub(r".\x08", "", subprocess.run(["mandoc", "-Tascii", ROOT / "man" / f"{name}.{1 if name == 'multissh' else 8}"], capture_output=True, text=True,
                                                        check=True).stdout))
-    for flag in ("--state", "--help", "--version"):
+    for flag in ("--help", "--version", *(() if name == "multissh" else ("--state",))):
         assert flag in text.replace("−", "-"), flag
     words = {"multissh-hub": ["invite", "approve", "revoke", "rename", "sessions", "kill", "log", "known-hosts", "config", "ticket", "whoami", "why", "stop"],
-             "multissh-agent": ["join", "run"], "multissh-sshd": ["--inetd", "--sftp", "--print-host-key"]}[name]
+             "multissh-agent": ["join", "run"], "multissh-sshd": ["--inetd", "--sftp", "--print-host-key"],
+             "multissh": ["connect", "forward", "list", "ssh", "ProxyCommand", "MULTISSH_HUB", "HostKeyAlias"]}[name]
     for word in words:
         assert word in text.replace("−", "-"), word
