@@ -1,93 +1,42 @@
 """Sessions through multissh outlive what happens on either side, and to the hub."""
-import os
 import re
-import time
 
 import pytest
 from conftest import need
-from kit import proc, survive
-from kit.bench import program
-from kit.parts import ME, SLOW
+from kit import survive
+from kit.parts import SLOW
 from kit.screen import Screen
 from kit.terminal import Terminal
 from kit.wait import wait_for
 
 ONCE = 6.0 * SLOW
-FROM_USER, TO_USER = 'iifname "to-u"', 'oifname "to-u"'
-
-
-class World(survive.World):
-    """Where the user's ssh reaches the machine by multissh connect."""
-
-    def __init__(self, bench, net):
-        super().__init__(bench, net)
-        config = self.user.config
-        way = f"{program('multissh')} --hub hub --ssh-config {config} connect %n"
-        config.write_text(f"Host web01\n  ProxyCommand {way}\n{config.read_text()}")
-        self.words = (f"{ME}@web01",)
-
-    def clients(self):
-        """The user's ssh and multissh."""
-        return [pid for pid in self.hosts["user"].pids() if "-tt" in proc.command_of(pid) or "multissh" in proc.command_of(pid).split(" ")[0]]
 
 
 @pytest.fixture
 def world(bench, net):
     need("ss")
-    return World(bench, net)
+    world = survive.World(bench, net, both_ends=True)
+    world.struck = [world.at_user]
+    return world
 
 
-def cut_user(world, seconds):
-    return survive._cut(world, seconds, FROM_USER, TO_USER)
-
-
-def cut_both(world, seconds):
-    return survive._cut(world, seconds, FROM_USER, TO_USER, survive.FROM_MACHINE, survive.TO_MACHINE)
-
-
-def reset_user(world, seconds):
-    return survive._cut(world, seconds, f"{FROM_USER} meta l4proto tcp", f"{TO_USER} meta l4proto tcp", verdict="reject with tcp reset")
-
-
-def abort_user(world, _seconds):
-    began = time.monotonic()
-    assert world.hosts["user"].kill_connections("dport", "=", f":{survive.HUB_PORT}") > 0
-    return began, time.monotonic()
-
-
-def moved_user(world, _seconds):
-    """Another Wi-Fi: another address from one moment to the next."""
-    began = time.monotonic()
-    world.hosts["user"].readdress("eth0", "10.77.1.2/24", "10.77.1.9/24", "10.77.1.1")
-    return began, time.monotonic()
-
-
-def suspended_user(world, seconds):
-    return survive.suspend(world.clients(), seconds)
-
-
-def all_at_once(world, seconds):
-    """The laptop sleeps, wakes up elsewhere, and the hub was restarted meanwhile."""
-    return survive.lasting(seconds, lambda: (survive.suspend(world.clients(), 0.1), world.inet.drop(FROM_USER, TO_USER), world.hub.process.kill()),
-                           lambda: (world.hub.start(), moved_user(world, 0), world.inet.undrop()))
-
-
-FAULTS = {"cut_user": 5, "cut_both": 5, "reset_user": 3, "abort_user": 0, "moved_user": 0, "suspended_user": 5, "all_at_once": 5,
-          "blackhole": 4, "abort_here": 0, "abort_there": 0, "rerouted": 3, "hub_killed": 2, "hub_stopped": 2}
+def cut(world):
+    """Until inet.undrop."""
+    world.inet.drop(*survive.from_struck(world), *survive.to_struck(world))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_shell_goes_on(world, fault):
+def test_the_laptop_sleeps_and_wakes_up_elsewhere(world):
+    """And the hub was restarted meanwhile. (test_survive.py has each fault alone.)"""
     counter = world.counter().started()
-    strike = globals().get(fault) or getattr(survive, fault)
-    for _ in range(2 if fault in ("cut_user", "abort_user", "hub_killed") else 1):
-        began, back = strike(world, FAULTS[fault])
-        counter.moves(60)
+    began, back = survive.lasting(
+        5, lambda: (survive.suspended_host(world, 0.1), cut(world), world.hub.process.kill()),
+        lambda: (world.hub.start(), survive.moved(world, 0), world.inet.undrop()))
+    counter.moves(60)
     stood = counter.stood_still(began, back)
     counter.finish()
     assert b"multissh" not in counter.stderr, counter.stderr
-    assert stood <= ONCE, f"{fault}: it took {stood:.2f} s from the network's return until all was there"
+    assert stood <= ONCE, f"it took {stood:.2f} s from the network's return until all was there"
 
 
 @pytest.mark.slow
@@ -95,7 +44,7 @@ def test_rsync_goes_on(world):
     need("rsync")
     transfer = world.transfer(20, 10)
     transfer.middle()
-    for strike, seconds in ((cut_both, 3), (abort_user, 0), (survive.hub_killed, 0), (survive.abort_there, 0)):
+    for strike, seconds in ((survive.blackhole, 3), (survive.abort_here, 0), (survive.hub_killed, 0), (survive.abort_there, 0)):
         strike(world, seconds)
         transfer.moves()
     transfer.finish()
@@ -121,7 +70,7 @@ def test_the_line_on_the_terminal(world, bench):
     shows(r"^here\$$")
     terminal.send("echo typed")
     shows(r"^here\$ echo typed$")
-    world.inet.drop(FROM_USER, TO_USER)
+    cut(world)
     terminal.send(" more")
     shows(r"^here\$ echo typed \[web01: reconnecting \(4 s\)…\]$", 40)
     shows(r"^here\$ echo typed \[web01: reconnecting \(7 s\)…\]$", 40)
@@ -150,8 +99,8 @@ def test_it_says_how_it_ended(world, bench):
 def test_who_hangs_up_while_it_is_cut_leaves_nothing_behind(world):
     """~. in an outage: ssh ends at once, multissh says good-bye as soon as it can, and the machine's side ends."""
     counter = world.counter().started()
-    clients = world.clients()
-    world.inet.drop(FROM_USER, TO_USER)
+    clients = world.at_user.host.pids()
+    cut(world)
     counter.over.set()
     counter.typist.join()
     counter.popen.stdin.write(b"\r~.")

@@ -228,8 +228,10 @@ class World:
         self.agent = Agent(bench, self.hub, "web01", ssh=self.sshd, netns=self.machine, command_flags=agent_flags)
         self.words = ("-J", "hub", f"{ME}@web01")
         if both_ends:
-            proxy = f"{program('multissh')} --hub hub --ssh-config {self.user.config} connect %n"
-            self.words = ("-o", f"ProxyCommand={proxy}", f"{ME}@web01")
+            config = self.user.config
+            way = f"{program('multissh')} --hub hub --ssh-config {config} connect %n"
+            config.write_text(f"Host web01\n  ProxyCommand {way}\n{config.read_text()}")
+            self.words = (f"{ME}@web01",)
 
     def restart_agent(self):
         old = self.agent.process
@@ -271,11 +273,11 @@ def lasting(seconds, begin, end):
     return began, time.monotonic()
 
 
-def _from(world):
+def from_struck(world):
     return [f'iifname "{side.interface}"' for side in world.struck]
 
 
-def _to(world):
+def to_struck(world):
     return [f'oifname "{side.interface}"' for side in world.struck]
 
 
@@ -288,22 +290,22 @@ def _cut(world, seconds, matches, verdict="drop"):
 
 def blackhole(world, seconds):
     """Not a packet passes, and nobody is told."""
-    return _cut(world, seconds, _from(world) + _to(world))
+    return _cut(world, seconds, from_struck(world) + to_struck(world))
 
 
 def deaf(world, seconds):
     """What is for the struck side is dropped, what it sends arrives."""
-    return _cut(world, seconds, _to(world))
+    return _cut(world, seconds, to_struck(world))
 
 
 def mute(world, seconds):
     """What the struck side sends is dropped, what is for it arrives."""
-    return _cut(world, seconds, _from(world))
+    return _cut(world, seconds, from_struck(world))
 
 
 def reset(world, seconds):
     """A firewall answers every packet, of either direction, with a reset."""
-    return _cut(world, seconds, [f"{match} meta l4proto tcp" for match in _from(world) + _to(world)], verdict="reject with tcp reset")
+    return _cut(world, seconds, [f"{match} meta l4proto tcp" for match in from_struck(world) + to_struck(world)], verdict="reject with tcp reset")
 
 
 def abort_here(world, _seconds):
@@ -398,7 +400,7 @@ def hub_stopped(world, seconds):
 def all_at_once(world, seconds):
     """The network is dead, and the hub dies and comes back meanwhile."""
     def hub_dies():
-        world.inet.drop(*_from(world), *_to(world))
+        world.inet.drop(*from_struck(world), *to_struck(world))
         world.hub.process.kill()
 
     def back():
