@@ -27,6 +27,7 @@ struct hub_link {
     void *arg;
     struct packet *first, **last;
     size_t queued;
+    bool mute; /* the hub hears nothing any more; what it said before it went is still read */
     bool down;
     const char *why; /* it is down */
     char in[HUB_LINK_PACKET_MAX + 1];
@@ -114,6 +115,10 @@ static int receive(struct hub_link *link, cJSON **ret_message, int *ret_fd)
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.data, .msg_controllen = sizeof control.data};
     ssize_t n = recvmsg(link->fd, &header, MSG_CMSG_CLOEXEC);
     int fd;
+    if (n < 0 && errno == ECONNRESET) {
+        /* Said once, when the hub went with something of ours unread; its last messages are behind it. */
+        n = recvmsg(link->fd, &header, MSG_CMSG_CLOEXEC);
+    }
     if (n < 0) {
         return errno == EAGAIN || errno == EINTR ? -EAGAIN : -EPIPE;
     }
@@ -162,15 +167,15 @@ static int send_packet(struct hub_link *link, const void *data, size_t n)
 
 static void flush(struct hub_link *link)
 {
-    while (link->first != NULL && !link->down) {
+    while (link->first != NULL && !link->down && !link->mute) {
         struct packet *p = link->first;
         int rc = send_packet(link, p->data, p->n);
         if (rc == -EAGAIN) {
             break;
         }
         if (rc < 0) {
-            fail(link, "the hub's connection failed");
-            return;
+            link->mute = true;
+            break;
         }
         link->first = p->next;
         if (link->first == NULL) {
@@ -180,7 +185,7 @@ static void flush(struct hub_link *link)
         free(p);
     }
     if (link->watch != NULL) {
-        ssh_loop_interest(link->watch, link->first != NULL ? POLLIN | POLLOUT : POLLIN);
+        ssh_loop_interest(link->watch, link->first != NULL && !link->mute ? POLLIN | POLLOUT : POLLIN);
     }
 }
 
@@ -245,7 +250,7 @@ int hub_link_send(struct hub_link *link, cJSON *message)
     int rc;
     buf_init(&text, HUB_LINK_PACKET_MAX);
     rc = json_take(message, &text);
-    if (rc == 0 && link->down) {
+    if (rc == 0 && (link->down || link->mute)) {
         rc = -EPIPE;
     }
     if (rc == 0) {
@@ -253,7 +258,7 @@ int hub_link_send(struct hub_link *link, cJSON *message)
         if (rc == -EAGAIN) {
             rc = enqueue(link, buf_data(&text), buf_len(&text));
         } else if (rc < 0) {
-            fail(link, "the hub's connection failed");
+            link->mute = true;
         }
     }
     buf_release(&text);
@@ -262,7 +267,12 @@ int hub_link_send(struct hub_link *link, cJSON *message)
 
 bool hub_link_up(const struct hub_link *link)
 {
-    return !link->down;
+    return !link->down && !link->mute;
+}
+
+bool hub_link_over(const struct hub_link *link)
+{
+    return link->down;
 }
 
 const char *hub_link_why(const struct hub_link *link)
@@ -277,5 +287,5 @@ void hub_link_drop(struct hub_link *link, const char *why)
 
 bool hub_link_idle(const struct hub_link *link)
 {
-    return link->down || link->first == NULL;
+    return !hub_link_up(link) || link->first == NULL;
 }

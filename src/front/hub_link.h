@@ -28,10 +28,12 @@ int hub_link_watch(struct hub_link *link, struct ssh_loop *loop, hub_link_messag
 /* Sends a message, or keeps it until the hub reads again (4 MiB at most, then the link is lost). Frees it in
  * every case; NULL (out of memory) is -ENOMEM. Returns 0 or a negative errno value. */
 int hub_link_send(struct hub_link *link, cJSON *message);
-/* False: the hub has gone, or has broken the protocol; nothing comes or goes any more, and a turn follows in which
- * the owner finds that out. */
+/* May something be sent? False: the hub has gone, or has broken the protocol. */
 bool hub_link_up(const struct hub_link *link);
-const char *hub_link_why(const struct hub_link *link);      /* it is down; NULL while it is up */
+/* Nothing will come either: all that a hub said before it went has been handed over. A turn follows in which the owner
+ * finds that out. */
+bool hub_link_over(const struct hub_link *link);
+const char *hub_link_why(const struct hub_link *link);      /* it is over; NULL before */
 void hub_link_drop(struct hub_link *link, const char *why); /* why: stays the caller's, as long as link */
 bool hub_link_idle(const struct hub_link *link);            /* nothing is waiting to be sent */
 

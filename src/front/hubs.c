@@ -140,7 +140,7 @@ static void ask_again(struct front *front)
 static void adopt(struct hubs *hubs, const cJSON *message)
 {
     struct front *front = hubs->front;
-    if (hub_link_up(front->link)) {
+    if (!hub_link_over(front->link)) {
         hub_link_drop(front->link, "another hub has taken over");
     }
     if (hubs->alone_since == 0) {
@@ -249,7 +249,7 @@ static void candidate_turn(struct hubs *hubs)
     if (hubs->candidate == NULL) {
         return;
     }
-    if (!hub_link_up(hubs->candidate) || ssh_loop_now(hubs->front->loop) >= hubs->candidate_until) {
+    if (hub_link_over(hubs->candidate) || ssh_loop_now(hubs->front->loop) >= hubs->candidate_until) {
         hub_link_free(hubs->candidate);
         hubs->candidate = NULL;
         return;
@@ -259,7 +259,7 @@ static void candidate_turn(struct hubs *hubs)
 
 void hubs_turn(struct hubs *hubs)
 {
-    if (hubs->alone_since == 0 && !hub_link_up(hubs->front->link)) {
+    if (hubs->alone_since == 0 && hub_link_over(hubs->front->link)) {
         lost(hubs);
     }
     candidate_turn(hubs);

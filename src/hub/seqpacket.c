@@ -23,6 +23,7 @@ struct seqpacket {
     uv_poll_t poll;
     int fd;
     bool dead, broken;
+    bool mute; /* the peer hears nothing any more; what it said before it went is still read */
     const char *broken_why;
     const struct seqpacket_calls *calls;
     void *arg;
@@ -78,17 +79,24 @@ static void closed_cb(uv_handle_t *h)
     free(h->data);
 }
 
-void seqpacket_free(struct seqpacket *s)
+static void queue_drop(struct seqpacket *s)
 {
-    if (s == NULL || s->dead)
-        return;
-    s->dead = true;
     while (s->first != NULL) {
         struct packet *p = s->first;
 
         s->first = p->next;
         packet_free(p);
     }
+    s->last = &s->first;
+    s->queued = 0;
+}
+
+void seqpacket_free(struct seqpacket *s)
+{
+    if (s == NULL || s->dead)
+        return;
+    s->dead = true;
+    queue_drop(s);
     uv_close((uv_handle_t *)&s->poll, closed_cb);
     if (s->fd >= 0)
         close(s->fd);
@@ -103,6 +111,15 @@ static void break_off(struct seqpacket *s, const char *why)
     s->broken = true;
     s->broken_why = why;
     (void)shutdown(s->fd, SHUT_RDWR);
+}
+
+/* A send failed. One that failed because the peer has gone leaves what it said last to be read, up to its end. */
+static void send_failed(struct seqpacket *s, int rc)
+{
+    if (rc != -EPIPE && rc != -ECONNRESET)
+        break_off(s, "its socket failed");
+    s->mute = true;
+    queue_drop(s);
 }
 
 /* Returns 0 (sent), -EAGAIN or another negative code. */
@@ -171,7 +188,7 @@ int seqpacket_send(struct seqpacket *s, cJSON *message, int fd)
         rc = rc == -ENOBUFS ? -EMSGSIZE : rc;
         goto out;
     }
-    if (s->dead || s->broken) {
+    if (s->dead || s->broken || s->mute) {
         rc = -EPIPE;
         goto out;
     }
@@ -181,7 +198,7 @@ int seqpacket_send(struct seqpacket *s, cJSON *message, int fd)
         if (rc == 0)
             fd = -1;
     } else if (rc < 0) {
-        break_off(s, "its socket failed");
+        send_failed(s, rc);
         rc = -EPIPE;
     }
 out:
@@ -205,8 +222,8 @@ static void flush(struct seqpacket *s)
         if (rc == -EAGAIN)
             return;
         if (rc < 0) {
-            break_off(s, "its socket failed");
-            return;
+            send_failed(s, rc);
+            break;
         }
         s->first = p->next;
         if (s->first == NULL)
@@ -244,11 +261,14 @@ static ssize_t packet_read(struct seqpacket *s, char *data, size_t size)
     } control;
     struct msghdr m = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
+    bool reset = false;
     ssize_t k = 0;
 
-    do
+    do {
+        /* ECONNRESET is said once, when the peer went with something of ours unread; its last messages are behind it. */
+        reset = reset || (k < 0 && errno == ECONNRESET);
         k = recvmsg(s->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    while (k < 0 && errno == EINTR);
+    } while (k < 0 && (errno == EINTR || (errno == ECONNRESET && !reset)));
     if (k < 0)
         return -errno;
     close_descriptors(&m);
@@ -291,18 +311,18 @@ static void poll_cb(uv_poll_t *h, int status, int events)
 {
     struct seqpacket *s = h->data;
 
-    if (status < 0) {
-        /* libuv has stopped the handle: an error is pending on the socket. */
-        (void)uv_poll_stop(&s->poll);
-        s->calls->ended(s->arg, s->broken ? s->broken_why : "its socket failed");
-        return;
-    }
+    bool over = status < 0; /* libuv has stopped the handle: an error is pending on the socket */
+
     if ((events & UV_WRITABLE) != 0 && !s->broken)
         flush(s);
-    if ((events & UV_READABLE) == 0)
+    if (!over && (events & UV_READABLE) == 0)
         return;
-    for (int i = 0; i < READS_A_TURN; i++) {
+    for (int i = 0; over || i < READS_A_TURN; i++) {
         if (!take_one(s))
-            return;
+            break;
+    }
+    if (over && !s->dead && !s->broken) { /* nobody will wake us again */
+        s->broken = true;
+        s->calls->ended(s->arg, "its socket failed");
     }
 }

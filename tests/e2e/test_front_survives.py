@@ -182,6 +182,43 @@ def test_a_command_whose_output_had_begun(world, tty):
     assert not hub.find("exec")
 
 
+def answer(hub, ident):
+    hub.send({"type": "output", "id": ident, "data": "whole\n", "error": False, "last": True})
+    hub.send({"type": "exit", "id": ident, "status": 7})
+
+
+def test_the_last_words_of_a_hub(world):
+    """It answers, and dies with a message of ours unread, or just when we want to send one: the answer counts."""
+    mux = Mux(world)
+    front = mux.front
+    front.answers["exec"] = None
+    one = world.popen(*mux.hub, "hub", "one")
+    ident = front.wait("exec")["id"]
+    gone(front)
+    deaf = front.knock()
+    deaf.send({"type": "adopt", "protocol": 1})
+    wait_for(lambda: "another hub has taken over" in front.log(), 10)
+    answer(deaf, ident)
+    deaf.hang_up()
+    assert one.wait(20) == 7 and one.stdout.read() == b"whole\n"
+
+    hub = front.adopt()
+    two = world.popen(*mux.hub, "hub", "two")
+    ident = hub.wait("exec")["id"]
+    os.kill(front.popen.pid, signal.SIGSTOP)
+    answer(hub, ident)
+    hub.hang_up()
+    three = world.popen(*mux.hub, "hub", "three")
+    pause(0.5)
+    os.kill(front.popen.pid, signal.SIGCONT)
+    assert two.wait(20) == 7 and two.stdout.read() == b"whole\n"
+    last = front.adopt()
+    asked = last.wait("exec")
+    assert asked["command"] == "three" and asked["id"] > ident
+    answer(last, asked["id"])
+    assert three.wait(20) == 7
+
+
 def test_waiting_has_an_end(world):
     world.with_sshd()
     world.start = {"wait_ms": 800}

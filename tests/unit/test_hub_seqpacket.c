@@ -298,6 +298,48 @@ static void test_end(void **state)
     assert_int_equal(b->messages, 1); /* its last words are heard */
 }
 
+/* A peer that goes tells first how things ended; that something of ours did not reach it does not matter. */
+static void last_words(struct bench *b, bool unread, bool sent_afterwards)
+{
+    for (int i = 1; i <= 20; i++) {
+        char text[64];
+
+        (void)snprintf(text, sizeof text, "{\"type\":\"close\",\"n\":%d}", i);
+        say(b, text);
+    }
+    if (unread)
+        assert_int_equal(seqpacket_send(b->s, numbered(1), -1), 0);
+    close(b->other);
+    b->other = -1;
+    if (sent_afterwards)
+        assert_int_equal(seqpacket_send(b->s, numbered(2), -1), -EPIPE);
+    for (int i = 0; i < 100 && b->ended == 0; i++)
+        turn(b);
+    assert_int_equal(b->messages, 20);
+    assert_int_equal(b->last_n, 20);
+    assert_int_equal(b->ended, 1);
+}
+
+static void test_last_words(void **state)
+{
+    last_words(*state, false, false);
+}
+
+static void test_last_words_of_one_who_left_something_unread(void **state)
+{
+    last_words(*state, true, false);
+}
+
+static void test_last_words_of_one_who_is_spoken_to(void **state)
+{
+    last_words(*state, false, true);
+}
+
+static void test_last_words_of_one_who_left_something_unread_and_is_spoken_to(void **state)
+{
+    last_words(*state, true, true);
+}
+
 static void test_freed_in_its_own_callback(void **state)
 {
     struct bench *b = *state;
@@ -323,6 +365,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_longest, make, clean),
         cmocka_unit_test_setup_teardown(test_descriptors_from_a_peer_are_closed, make, clean),
         cmocka_unit_test_setup_teardown(test_end, make, clean),
+        cmocka_unit_test_setup_teardown(test_last_words, make, clean),
+        cmocka_unit_test_setup_teardown(test_last_words_of_one_who_left_something_unread, make, clean),
+        cmocka_unit_test_setup_teardown(test_last_words_of_one_who_is_spoken_to, make, clean),
+        cmocka_unit_test_setup_teardown(test_last_words_of_one_who_left_something_unread_and_is_spoken_to,
+                                        make, clean),
         cmocka_unit_test_setup_teardown(test_freed_in_its_own_callback, make, clean),
     };
     (void)signal(SIGPIPE, SIG_IGN);
