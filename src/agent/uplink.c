@@ -232,7 +232,8 @@ static void try_hub(struct uplink *u)
     char text[700];
     struct errmsg err;
     struct proxy proxy;
-    struct dialer_config config = {.loop = u->agent->loop, .proxy = &proxy};
+    const struct agent *a = u->agent;
+    struct dialer_config config = {.loop = a->loop, .proxy = &proxy};
     if (u->tried == u->agent->opt.hub.n) {
         snprintf(text, sizeof text, "cannot reach the hub: %s", u->failure.text);
         uplink_wait(u, backoff_next(&u->backoff, uplink_dice()), false, text);
@@ -240,6 +241,9 @@ static void try_hub(struct uplink *u)
     }
     agent_options_hub(&u->agent->opt, u->hub, &u->to);
     config.to = u->to;
+    if (a->hub.at.ss_family != 0 && a->hub.to.port == u->to.port && strcmp(a->hub.to.host, u->to.host) == 0)
+        config.fallback =
+            (const struct sockaddr *)&a->hub.at; /* name servers may be what cannot be reached */
     int r = agent_proxy(u->agent, u->to.host, &proxy, &err);
     if (r == 0) {
         r = dialer_new(&config, on_dialed, u, &u->dialer);

@@ -33,7 +33,7 @@ struct dialer {
     uv_timer_t timer;
     struct addr_hostport to;
     struct proxy proxy;
-    struct sockaddr_storage fixed; /* family 0: none */
+    struct sockaddr_storage fixed, fallback; /* family 0: none */
     struct addr_hostport fixed_for;
     unsigned first;
     struct sockaddr_in source; /* family 0: none */
@@ -298,10 +298,22 @@ static void rotate(struct dialer *d)
         d->address[i] = from[(i + d->first) % d->n];
 }
 
+static bool has_fallback(const struct dialer *d)
+{
+    return d->fallback.ss_family != 0 && !d->proxy.on;
+}
+
 static void lookup_failed(struct dialer *d, int status)
 {
     d->status = status;
     errmsg_set(&d->words, 0, "cannot look up the name %s: %s", first_hop(d)->host, uv_strerror(status));
+    if (has_fallback(d)) {
+        log_debug("dial: %s; trying the address that it had", d->words.text);
+        add_address(d, (const struct sockaddr *)&d->fallback);
+        d->resolved = true;
+        uv_timer_start(&d->timer, on_deferred, 0, 0);
+        return;
+    }
     uv_timer_start(&d->timer, on_failed, 0, 0);
 }
 
@@ -370,10 +382,18 @@ static void lookup_begin(struct dialer *d)
         return;
     }
     d->lookup = l;
-    uv_timer_start(&d->timer, on_lookup_timeout, DIALER_DNS_TIMEOUT_MS, 0);
+    uv_timer_start(&d->timer, on_lookup_timeout, has_fallback(d) ? DIALER_TIMEOUT_MS : DIALER_DNS_TIMEOUT_MS,
+                   0);
 }
 
 /* --- life --- */
+
+static void copy_address(struct sockaddr_storage *to, const struct sockaddr *from)
+{
+    if (from != NULL)
+        memcpy(to, from,
+               from->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
+}
 
 int dialer_new(const struct dialer_config *config, dialer_fn *fn, void *arg, struct dialer **ret_d)
 {
@@ -386,10 +406,8 @@ int dialer_new(const struct dialer_config *config, dialer_fn *fn, void *arg, str
         d->proxy = *config->proxy;
     if (config->source != NULL && config->source->sa_family == AF_INET)
         memcpy(&d->source, config->source, sizeof d->source);
-    if (config->fixed != NULL)
-        memcpy(&d->fixed, config->fixed,
-               config->fixed->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                                    : sizeof(struct sockaddr_in));
+    copy_address(&d->fixed, config->fixed);
+    copy_address(&d->fallback, config->fallback);
     d->fixed_for = config->fixed_for != NULL ? *config->fixed_for : config->to;
     d->first = config->first;
     d->fn = fn;

@@ -16,17 +16,19 @@
 struct dialer_config {
     uv_loop_t *loop;
     struct addr_hostport to;
-    const struct sockaddr
-        *fixed; /* go to this address and ask no DNS, where the first hop, which is the proxy if there
-                                     is one, is fixed_for; copied. NULL: it is looked up */
-    const struct addr_hostport *fixed_for; /* copied; NULL: to */
-    unsigned
-        first; /* begin with this one of a name's addresses, counted in a circle: so that dials that overlap do not
-                       all wait for the same one */
+    /* Go to this address and ask no DNS, where the first hop, which is the proxy if there is one, is fixed_for (NULL: to).
+     * Both are copied. NULL: it is looked up. */
+    const struct sockaddr *fixed;
+    const struct addr_hostport *fixed_for;
+    /* An address of to: tried where no proxy is and the name cannot be looked up, or not within DIALER_TIMEOUT_MS; copied.
+     * NULL: none. */
+    const struct sockaddr *fallback;
+    /* Begin with this one of a name's addresses, counted in a circle: so that dials that overlap do not all wait for
+     * the same one. */
+    unsigned first;
     const struct proxy *proxy; /* copied; NULL: none; the system is asked when it says so */
-    const struct sockaddr
-        *source; /* IPv4: bind to it where the other end is in 127.0.0.0/8, if it can be had;
-                                      copied. NULL: the system chooses */
+    /* IPv4: bind to it where the other end is in 127.0.0.0/8, if it can be had; copied. NULL: the system chooses. */
+    const struct sockaddr *source;
 };
 
 struct dialer;

@@ -140,6 +140,35 @@ static void fixed_address(void **state)
     assert_int_equal(o.port, port);
 }
 
+static void fallback(void **state)
+{
+    struct sockaddr_in at = here(port);
+    struct proxy proxy = {.on = true, .at = {.host = "proxy.invalid", .port = 3128}};
+    struct dialer_config config = {
+        .loop = &loop, .to = {.host = "hub.invalid", .port = 443}, .fallback = (struct sockaddr *)&at};
+    struct outcome o;
+    (void)state;
+    o = dial(&config);
+    assert_int_equal(o.status, 0);
+    assert_int_equal(o.port, port);
+    /* its failure is what is told */
+    at = here(1);
+    o = dial(&config);
+    assert_int_not_equal(o.status, 0);
+    assert_non_null(strstr(o.words, "127.0.0.1"));
+    /* a name that is known is preferred */
+    config.to = (struct addr_hostport){.host = "localhost", .port = port};
+    o = dial(&config);
+    assert_int_equal(o.status, 0);
+    assert_int_equal(o.port, port);
+    /* it is not the proxy's */
+    config.proxy = &proxy;
+    at = here(port);
+    o = dial(&config);
+    assert_int_not_equal(o.status, 0);
+    assert_non_null(strstr(o.words, "proxy.invalid"));
+}
+
 static void fixed_address_of_a_proxy(void **state)
 {
     struct sockaddr_in at = here(port);
@@ -185,7 +214,7 @@ static void begins_where_it_is_told(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(fixed_address), TEST(fixed_address_of_a_proxy),
+    const struct CMUnitTest tests[] = {TEST(fixed_address), TEST(fallback), TEST(fixed_address_of_a_proxy),
                                        TEST(begins_where_it_is_told)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
