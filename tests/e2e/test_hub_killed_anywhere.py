@@ -26,9 +26,8 @@ class Standing:
     """What stands the whole time: two sessions in which something runs, one on a machine that stock ssh publishes, and a connection that
     others share."""
 
-    def __init__(self, bench, alice, hub, sshd):
-        self.bench, self.alice, self.hub = bench, alice, hub
-        hub.restart("--restart-wait", "2m")  # an agent whose hub dies again and again comes back later each time
+    def __init__(self, bench, alice, hub, sshd, agent):
+        self.bench, self.alice, self.hub, self.agent = bench, alice, hub, agent
         nas = User(bench, "nas").knows(hub)
         hub.add_user(nas, 'publish="nas"')
         self.publisher = nas.start_ssh("-N", "-o", "ExitOnForwardFailure=yes", "-R", f"nas:22:127.0.0.1:{sshd.port}", "hub")
@@ -37,6 +36,13 @@ class Standing:
         self.path = f"{alice.folder}/shared"
         self.master = alice.popen("-M", "-N", "-S", self.path, "hub")
         wait_for(lambda: os.path.exists(self.path), 20, "the connection stands")
+
+    def new_agent(self):
+        """One whose hub dies again and again comes back later each time: a new one takes over at once."""
+        old = self.agent.process
+        self.agent.stop()
+        self.agent.run()
+        self.bench.replace(old, self.agent.process)
 
     def ask(self):
         """A command, and sessions on both machines, through the shared connection; one with a connection of its own. While a hub is
@@ -77,6 +83,7 @@ def round_of(standing, library, n, before):
     hub, bench = standing.hub, standing.bench
     old = hub.process
     old.stop(number=9)
+    standing.new_agent()
     env = {"LD_PRELOAD": str(library), "MORTAL_AT": str(n), **({"MORTAL_BEFORE": "1"} if before else {})}
     hub.process = bench.start("hub", *hub.argv(), env=env)
     bench.replace(old, hub.process)
@@ -85,6 +92,7 @@ def round_of(standing, library, n, before):
     end = time.monotonic() + 20
     wait_for(lambda: not hub.process.running() or all(p.poll() is not None for p in asked.values()) or time.monotonic() > end, 60)
     outlived = hub.process.running()
+    standing.new_agent()
     hub.restart(number=9)
     standing.check(asked, n)
     standing.settled(n)
@@ -95,7 +103,7 @@ def round_of(standing, library, n, before):
 @pytest.mark.parametrize("before", [False, True], ids=["behind", "before"])
 def test_killed_at_some_messages(bench, web01, alice, hub, sshd, before):
     """At a few: which, is chosen anew each time."""
-    library, standing = mortal(bench), Standing(bench, alice, hub, sshd)
+    library, standing = mortal(bench), Standing(bench, alice, hub, sshd, web01)
     chosen = sorted(random.sample(range(1, 60), 6))
     print(f"killed at {chosen}")
     for n in chosen:
@@ -109,7 +117,7 @@ def test_killed_at_some_messages(bench, web01, alice, hub, sshd, before):
 @pytest.mark.skipif(sanitized(), reason="the sanitizers want to be loaded first")
 @pytest.mark.parametrize("before", [False, True], ids=["behind", "before"])
 def test_killed_at_every_message(bench, web01, alice, hub, sshd, before):
-    library, standing = mortal(bench), Standing(bench, alice, hub, sshd)
+    library, standing = mortal(bench), Standing(bench, alice, hub, sshd, web01)
     n = 1
     while round_of(standing, library, n, before):
         n += 1
