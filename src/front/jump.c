@@ -194,7 +194,8 @@ void jump_reach(struct front *front, const cJSON *message, int fd)
         }
         return;
     }
-    jump->reach = jump->told = true; /* the user's front tells how it ended */
+    jump->reach = jump->told = true; /* the user's side tells how it ended */
+    jump->resumes = json_bool(message, "resumes", false);
     if (start_stream(jump, message, 'b', fd) < 0) {
         jump_reached(front, NULL, -EIO, "the front cannot start the stream");
     } else {
@@ -239,7 +240,7 @@ void jump_connection(struct front *front, const cJSON *message, int fd)
         return;
     }
     for (struct jump *j = front->jumps; j != NULL && stream != NULL; j = j->next) {
-        if (j->splice != NULL && !j->reach && strcmp(j->stream, stream) == 0 &&
+        if (j->splice != NULL && (!j->reach || j->resumes) && strcmp(j->stream, stream) == 0 &&
             json_int(message, "epoch", 0, UINT32_MAX, &epoch) == 0) {
             int rc = splice_connect(j->splice, (uint32_t)epoch, fd);
             j->epoch = (uint32_t)epoch > j->epoch ? (uint32_t)epoch : j->epoch;

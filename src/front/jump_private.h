@@ -19,6 +19,7 @@ struct jump {
     struct splice *splice; /* runs */
     char stream[FRONT_ID_SIZE];
     bool reach;
+    bool resumes;   /* a reach whose user's side may come again, with another connection */
     bool foreign;   /* a reach of a hub that is gone: its id means nothing any more */
     bool told;      /* the hub has been told how it ended, or need not be */
     bool stdio;     /* the client joined it with its own input and output, as ssh -J and ssh -W do */

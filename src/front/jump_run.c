@@ -71,8 +71,8 @@ static bool jump_turn(struct jump *jump)
         }
         splice_hang_up(jump->splice);
     }
-    if (jump->reach && splice_open(jump->splice) && !splice_connected(jump->splice)) {
-        /* A publisher's stream has the one socket that the hub gave it, and there will be no other. */
+    if (jump->reach && !jump->resumes && splice_open(jump->splice) && !splice_connected(jump->splice)) {
+        /* This publisher's stream has the one socket that the hub gave it, and there will be no other. */
         splice_reset(jump->splice, STREAM_CODE_LOCAL, "the user's side has gone");
     }
     if (!splice_turn(jump->splice)) {

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* A newer connection that was on its way already when a pair was made must not destroy it, or two edges that dial every two
@@ -50,12 +51,30 @@ static void facts_of(const struct join *p, struct pair_facts *f)
     (void)snprintf(f->source, sizeof f->source, "%s", p->who.source);
 }
 
+/* A machine whose side does not dial is given a connection for the one of the user's that waits. */
+static void give_machine(struct join *p)
+{
+    const struct machine *m = registry_find(p->all->hub->registry, p->ticket.machine);
+    int pair[2];
+
+    if (m == NULL || m->link == NULL || m->link->ops->connect == NULL ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+        return;
+    if (m->link->ops->connect(m->link, p->ticket.id, leg_epoch(p->legs[JOIN_A]), pair[1]) < 0 ||
+        leg_new(p->all->hub->loop, pair[0], leg_epoch(p->legs[JOIN_A]), leg_gone, p, &p->legs[JOIN_B]) < 0)
+        close(pair[0]);
+    else
+        p->machine_seen = true;
+}
+
 /* Both are there and nothing stands: joins them. */
 static void pair_up(struct join *p)
 {
     struct pair_facts f;
     int fds[2], rc;
 
+    if (!p->over && p->open && p->pair == NULL && p->legs[JOIN_A] != NULL && p->legs[JOIN_B] == NULL)
+        give_machine(p);
     if (p->over || !p->open || p->pair != NULL || p->reason[0] != '\0' || p->legs[JOIN_A] == NULL ||
         p->legs[JOIN_B] == NULL)
         return;

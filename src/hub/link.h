@@ -26,6 +26,9 @@ struct link_ops {
     int (*dial)(struct link *l, const struct link_dial *d);
     /* A stream of this link was killed. */
     void (*hangup)(struct link *l, const uint8_t stream[TICKET_ID_SIZE], const char *reason);
+    /* Gives the machine's side of a stream that runs a further connection. Takes fd in every case. NULL: that side dials by
+     * itself. */
+    int (*connect)(struct link *l, const uint8_t stream[TICKET_ID_SIZE], uint32_t epoch, int fd);
     /* Closes the link after telling the other side why: code is one of "replaced", "revoked".
      * Never calls back into the registry in the same turn. */
     void (*drop)(struct link *l, const char *code, const char *reason);

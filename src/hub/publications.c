@@ -86,6 +86,8 @@ static cJSON *reach_message(const struct publication *p, const struct link_dial 
     (void)json_add_str(m, "user", d->user);
     (void)json_add_str(m, "source", d->source);
     (void)json_add_int(m, "source_port", d->source_port);
+    if (ticket_id_joined(d->stream))
+        (void)json_add_bool(m, "resumes", true);
     crypto_wipe(key, sizeof key);
     return m;
 }
@@ -135,6 +137,23 @@ static void link_hangup(struct link *l, const uint8_t stream[TICKET_ID_SIZE], co
     }
 }
 
+static int link_connect(struct link *l, const uint8_t stream[TICKET_ID_SIZE], uint32_t epoch, int fd)
+{
+    struct publication *p = of_link(l);
+    char hex[2 * TICKET_ID_SIZE + 1];
+    cJSON *m = NULL;
+
+    if (p->dropped || p->front->gone) {
+        close(fd);
+        return -EPIPE;
+    }
+    m = json_new("connection");
+    crypto_hex_encode(stream, TICKET_ID_SIZE, hex, sizeof hex);
+    (void)json_add_str(m, "stream", hex);
+    (void)json_add_int(m, "epoch", epoch);
+    return seqpacket_send(p->front->channel, m, fd);
+}
+
 static void link_drop(struct link *l, const char *code, const char *reason)
 {
     struct publication *p = of_link(l);
@@ -163,6 +182,7 @@ static const struct link_ops publication_link_ops = {
     .kind = "publisher",
     .dial = link_dial,
     .hangup = link_hangup,
+    .connect = link_connect,
     .drop = link_drop,
     .renamed = link_renamed,
 };

@@ -665,3 +665,30 @@ def test_strangers_in_the_folder(bench, hub, alice, admin):
     for listener in listeners:
         listener.close()
     joined.finish()
+
+
+# --- machines that stock OpenSSH publishes ---
+
+def test_published(bench, hub, alice, sshd, admin):
+    """Their side is a front and does not dial: it is given its connections."""
+    nas = User(bench, "nas").knows(hub)
+    hub.add_user(nas, 'publish="nas"')
+    nas.start_ssh("-N", "-o", "ExitOnForwardFailure=yes", "-R", f"nas:22:127.0.0.1:{sshd.port}", "hub")
+    hub.wait_online("nas")
+    ticket, key = ticket_of(alice, "nas")
+    edge = Edge(hub, ticket, key, "a")
+    bench.closers.append(edge.close)
+    edge.wait_received(8)
+    for turn in range(3):
+        edge.cut(reset=turn == 1)
+        wait_for(lambda turn=turn: edge.lives == turn + 2, 20)
+    hub.restart()
+    edge.cut()
+    wait_for(lambda: edge.lives == 5, 40)
+    edge.write(b"SSH-2.0-by-hand\r\n")
+    edge.wait_received(500)
+    assert len(rows(admin)) == 1
+    edge.finish()
+    edge.wait_over()
+    wait_for(lambda: pairs(hub) == [], 20)
+    wait_for(lambda: rows(admin) == [], 60)
