@@ -14,9 +14,9 @@
  * seconds might never meet: it waits beside the pair. What comes later means that the pair is of no use. */
 #define YOUNG_MS 2000
 #define PARKED_MS 1000   /* without a pair: it counts as parked */
-#define CLOSED_MS 20000  /* both sides were closed in order, and none has come again: that was the end */
-#define OPENING_MS 30000 /* neither has ever been paired */
-#define SLACK_MS 10000   /* the edges' own patience is to end first */
+#define CLOSED_MS 10000  /* both sides were closed in order, and none has come again: that was the end */
+#define OPENING_MS 20000 /* neither has ever been paired */
+#define SLACK_MS 5000    /* the edges' own patience is to end first */
 #define ASK_MS 2000
 #define ASK_AGAIN_MS 5000
 #define DRAIN_MS 12000 /* for a pair to end once the machine's side has */

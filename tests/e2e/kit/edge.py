@@ -135,6 +135,7 @@ class Edge:
         try:
             sock.sendall(preamble(self.ticket, self.key, self.role, epoch))
             self._handshake(sock, epoch)
+            sock.settimeout(20)
             self.lives += 1
             self.live.set()
             self._pump(sock)
@@ -155,7 +156,7 @@ class Edge:
         with self.lock:
             own = os.urandom(32) + struct.pack(">IQI", epoch, len(self.received) + self.eof_seen, self.window)
         self._frame(sock, RESUME, own)
-        sock.settimeout(10)
+        sock.settimeout(2)  # it dials again then
         kind, theirs = self._next(sock)
         if kind != RESUME:
             raise ConnectionError(f"frame {kind} first")
