@@ -124,9 +124,13 @@ def test_memory_stays_flat(world, count, rounds):
 
 @pytest.mark.long
 @pytest.mark.parametrize("fault", FAULTS)
-def test_everything_at_once_survives(world, fault):
-    """A large rsync, a shell and twenty sessions, all at once under the same fault."""
-    need("rsync")
+@pytest.mark.parametrize("both_ends", [False, True], ids=["stock", "connect"])
+def test_everything_at_once_survives(bench, net, both_ends, fault):
+    """A large rsync, a shell and twenty sessions, all at once under the same fault; with `multissh connect` it is on both sides."""
+    need("ss", "rsync")
+    world = survive.World(bench, net, both_ends=both_ends)
+    if both_ends:
+        world.struck = [world.at_user, world.at_machine]
     seconds = FAULTS[fault][1]
     rounds = ROUNDS if seconds < 30 else max(1, ROUNDS // 10)
     shell = world.counter().started()
