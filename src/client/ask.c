@@ -199,6 +199,8 @@ void ask_failure(const struct client_options *o, int status, const char *what, s
     else if (status == 255)
         errmsg_set(err, -EIO, "cannot %s: %s did not get to the hub; does `%s %s` work?", what, o->ssh,
                    o->ssh, o->hub);
+    else if (status == ASK_NO_COMMAND)
+        errmsg_set(err, -EPROTO, "cannot %s: what answers at %s is no multiSSH hub", what, o->hub);
     else if (status > 128)
         errmsg_set(err, -EIO, "cannot %s: %s was ended by signal %d", what, o->ssh, status - 128);
     else

@@ -23,6 +23,9 @@ int ask_run(uv_loop_t *loop, const struct words *w, size_t max, ask_fn *fn, void
 /* Ends it without a call; NULL-safe. Not after fn was called. */
 void ask_cancel(struct ask *a);
 
+/* From this status on it was not the hub that said no. */
+#define ASK_NO_COMMAND 127
+
 /* The words for a status that is not 0: what is to be said besides what ssh said itself. what: "ask for a ticket". */
 void ask_failure(const struct client_options *o, int status, const char *what, struct errmsg *err);
 

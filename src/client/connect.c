@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "client/link.h"
+#include "client/os.h"
 #include "client/progress.h"
 #include "client/say.h"
 #include "client/wake.h"
@@ -121,7 +122,8 @@ static int begin(struct connect *c)
         uv_signal_init(c->loop, &c->signals[i]);
         c->signals[i].data = c;
         uv_unref((uv_handle_t *)&c->signals[i]);
-        (void)uv_signal_start(&c->signals[i], on_signal, numbers[i]);
+        if (!os_signal_ignored(numbers[i]))
+            (void)uv_signal_start(&c->signals[i], on_signal, numbers[i]);
     }
     /* Without them it goes on, only slower. */
     (void)netwatch_new(c->loop, on_network, c, &c->watch);

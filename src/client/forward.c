@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "client/link.h"
+#include "client/os.h"
 #include "client/progress.h"
 #include "client/say.h"
 #include "client/wake.h"
@@ -306,7 +307,8 @@ static void prepare(struct forward *f)
     for (int i = 0; i < SIGNALS; i++) {
         uv_signal_init(f->loop, &f->signals[i]);
         f->signals[i].data = f;
-        (void)uv_signal_start(&f->signals[i], on_signal, numbers[i]);
+        if (!os_signal_ignored(numbers[i]))
+            (void)uv_signal_start(&f->signals[i], on_signal, numbers[i]);
     }
     (void)netwatch_new(f->loop, on_network, f, &f->watch);
     (void)wake_new(f->loop, on_network, f, &f->wake);

@@ -11,8 +11,8 @@
 #include <string.h>
 
 /* A stream that never had its first connection is given up: sooner when the hub was not even reached. */
-#define REACH_MS 20000
-#define FIRST_MS 45000
+#define REACH_MS 15000
+#define FIRST_MS 30000
 /* By then the machine has answered the hub. */
 #define EXPECT_MS 12000
 #define LAST_WORDS_MS 1500
@@ -119,15 +119,16 @@ static void first_is_late(struct link *l)
     char text[sizeof l->words];
     const char *words = edge_last_words(l->edge);
     const struct client_options *o = l->shared->opt;
+    const char *colon = words[0] != 0 ? ": " : "";
     if (l->opened)
         snprintf(text, sizeof text,
-                 "the hub was reached, but the machine did not come to the session within %d s; `ssh %s why "
-                 "%s` may "
+                 "the machine did not come to the session within %d s (%s:%u%s%.120s); `ssh %s why %s` may "
                  "say more",
-                 FIRST_MS / 1000, o->hub, l->shared->name);
+                 FIRST_MS / 1000, l->ticket.at.host, l->ticket.at.port, colon, words, o->hub,
+                 l->shared->name);
     else
         snprintf(text, sizeof text, "the hub's streams at %s:%u cannot be reached%s%.200s", l->ticket.at.host,
-                 l->ticket.at.port, words[0] != 0 ? ": " : "", words);
+                 l->ticket.at.port, colon, words);
     give_up(l, text);
 }
 
@@ -281,7 +282,7 @@ static void on_answer(void *arg, int status, struct buf *text)
         if (status == 0 && open_edge(l) != 0)
             status =
                 errmsg_set(&err, -EIO, "cannot begin a session: out of memory, or the ticket is not fit");
-    } else if (status < 0 || status > 128) { /* else the hub has said why */
+    } else if (status < 0 || status >= ASK_NO_COMMAND) { /* else the hub has said why */
         ask_failure(l->shared->opt, status, "get a ticket", &err);
     }
     if (status != 0)

@@ -31,7 +31,7 @@ static void on_list(void *arg, int status, struct buf *text)
     f->status = status;
     if (status == 0)
         f->status = machines_parse((const char *)buf_data(text), buf_len(text), &f->machines, &f->err);
-    else if (status < 0 || status > 128)
+    else if (status < 0 || status >= ASK_NO_COMMAND)
         ask_failure(f->opt, status, "list the machines", &f->err);
 }
 

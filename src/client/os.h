@@ -29,6 +29,9 @@ int os_exec(char **argv);
 /* The signal that a process gets when it goes on after it was stopped; 0: there is none. */
 extern const int os_continue_signal;
 
+/* Was this process started with the signal ignored (nohup, a job in the background)? Then it stays so. */
+bool os_signal_ignored(int number);
+
 /* Makes standard output a descriptor of its own that can be closed, and nowhere of standard output. Returns it, or a
  * negative code of libuv. */
 int os_take_output(void);

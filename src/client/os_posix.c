@@ -75,6 +75,12 @@ int os_exec(char **argv)
 
 const int os_continue_signal = SIGCONT;
 
+bool os_signal_ignored(int number)
+{
+    struct sigaction now;
+    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 int os_take_output(void)
 {
     int fd = fcntl(1, F_DUPFD_CLOEXEC, 3), nowhere = fd >= 0 ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;

@@ -100,6 +100,12 @@ int os_exec(char **argv)
 
 const int os_continue_signal = 0;
 
+bool os_signal_ignored(int number)
+{
+    (void)number;
+    return false;
+}
+
 int os_take_output(void)
 {
     int fd = _dup(1), nowhere = fd >= 0 ? _open("NUL", _O_WRONLY | _O_NOINHERIT) : -1;

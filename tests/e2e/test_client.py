@@ -197,9 +197,10 @@ GOOD = ("machine=web01 host=127.0.0.1 port={port} ticket=AAAA.BBBB key=" + "00" 
     (f"echo 'MULTISSH-TICKET/1 {GOOD.replace('127.0.0.1', '-oProxyCommand=x')}'", "its host cannot be one"),
     (f"echo 'MULTISSH-TICKET/1 {GOOD.replace('{port}', '99999')}'", "its port cannot be one"),
     (f"echo 'MULTISSH-TICKET/1 {GOOD} key={'11' * 32}'", "says key twice"),
-    ("yes MULTISSH-TICKET/1", "more than a multiSSH hub would"),
-    ("head -c 100000000 /dev/zero", "more than a multiSSH hub would"),
+    ("exec 2>&-; yes MULTISSH-TICKET/1", "more than a multiSSH hub would"),
+    ("exec 2>&-; head -c 100000000 /dev/zero", "more than a multiSSH hub would"),
     ("kill -9 $$", "signal 9"),
+    ("echo ticket: not found >/dev/null; exit 127", "no multiSSH hub"),
 ], ids=lambda value: None if " " in value else value)
 def test_hostile_tickets(bench, alice, output, words):
     ssh = fake_ssh(bench, output.replace("{port}", str(free_port())))
@@ -227,7 +228,7 @@ def test_a_hub_that_lies_about_where_it_is(bench, alice):
         thread.start()
         ssh = fake_ssh(bench, f"echo 'MULTISSH-TICKET/1 {GOOD}'".replace("{port}", str(server.getsockname()[1])))
         done = multissh(alice, "connect", "web01", input=b"secret", env={"MULTISSH_SSH": str(ssh)}, timeout=90).failed(255)
-        assert done.err.startswith("multissh: web01: "), done
+        assert re.match(r"multissh: web01: the machine did not come .*127\.0\.0\.1:\d+: .*why web01", done.err), done
         server.shutdown(socket.SHUT_RDWR)
         thread.join(5)
     assert heard and not any(b"secret" in text for text in heard)
@@ -403,6 +404,17 @@ def test_forward_goes_on_when_a_ticket_fails(bench, alice, web01):
         assert forward.stop() == 0  # and ends what is open
         assert peer.recv(100000) is not None
     assert "ending 1 connection" in forward.process.log()
+
+
+def test_forward_in_the_background(bench, alice, web01):
+    """nohup: the terminal's end does not end it."""
+    process = bench.start("forward", "nohup", MULTISSH, "forward", "-p", "0", "web01", env=settings(alice))
+    port = int(process.wait_log(r"is at 127\.0\.0\.1 port (\d+)").group(1))
+    process.send(signal.SIGHUP)
+    with socket.create_connection(("127.0.0.1", port)) as peer:
+        peer.settimeout(20)
+        assert peer.recv(4) == b"SSH-"
+    assert process.stop() == 0
 
 
 # --- the picker ---
