@@ -229,6 +229,8 @@ int keeper_run(const char *state_dir, struct errmsg *err)
     int r = start(&k);
     if (r == 0)
         uv_run(k.loop, UV_RUN_DEFAULT);
+    else if (r == UV_ENOTSOCK)
+        errmsg_set(err, -EINVAL, "--keeper: multissh-agent starts this itself, when the first session comes");
     else
         errmsg_set(err, r, "the keeper of sessions cannot start: %s", uv_strerror(r));
     keeper_peers_free(k.peers);
@@ -238,5 +240,5 @@ int keeper_run(const char *state_dir, struct errmsg *err)
     free(k.untold);
     crypto_wipe(&k.set, sizeof k.set);
     crypto_wipe(k.place.token, sizeof k.place.token);
-    return r;
+    return r == UV_ENOTSOCK ? -EINVAL : r;
 }

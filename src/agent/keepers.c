@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ADOPT_MS 3000  /* a start waits so long for those of earlier agents */
+#define ADOPT_MS 3000 /* a start waits so long for those of earlier agents */
+#define ANSWER_MS 20000
 #define IDLE_MS 300000 /* without sessions, for one's own */
 
 static void look(struct keepers *k);
@@ -79,12 +80,31 @@ static void sooner(uint64_t *at, uint64_t other)
         *at = other;
 }
 
+/* It answers each dial within some seconds, or it is stuck. */
+static uint64_t look_at_asked(struct keepers *k, uint64_t now)
+{
+    uint64_t at = UINT64_MAX;
+    for (const struct kept_session *s = k->own->sessions; s != NULL; s = s->next)
+        if (s->asked)
+            sooner(&at, s->asked_at + ANSWER_MS);
+    if (now < at)
+        return at;
+    log_error("the keeper of sessions (process %ld) does not answer: new sessions get another one",
+              k->own->pid);
+    k->own->drains = true;
+    keeper_call_send(k->own->call, json_new("drain"));
+    k->own = NULL;
+    return UINT64_MAX;
+}
+
 /* Returns when it is to be looked at again. */
 static uint64_t look_at_own(struct keepers *k, uint64_t now)
 {
     struct kept *own = k->own;
-    if (own == NULL || own->sessions != NULL)
+    if (own == NULL)
         return UINT64_MAX;
+    if (own->sessions != NULL)
+        return look_at_asked(k, now);
     if (now < own->idle_since + IDLE_MS)
         return own->idle_since + IDLE_MS;
     own->drains = true;
@@ -175,7 +195,7 @@ size_t keepers_sessions(const struct keepers *k)
     size_t n = 0;
     for (const struct kept *i = k->all; i != NULL; i = i->next)
         for (const struct kept_session *s = i->sessions; s != NULL; s = s->next)
-            n++;
+            n += s->fresh ? 0 : 1;
     return n;
 }
 

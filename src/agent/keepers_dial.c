@@ -3,6 +3,7 @@
 
 #include "agent/control.h"
 #include "agent/uplink.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include <errno.h>
 #include <stdio.h>
@@ -85,8 +86,10 @@ static const char *pass_on(struct keepers *k, struct dial *d, const char **code,
     s->generation = uplink_generation(k->agent->uplink);
     s->id = d->id = ++k->last_id;
     s->asked = true;
+    s->asked_at = clock_now_ms();
     s->hung = false;
     keeper_call_send(kept->call, dial_write(d));
+    keepers_wake(k);
     return NULL;
 }
 

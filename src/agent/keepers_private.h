@@ -15,14 +15,15 @@ struct kept_session {
     struct kept_session *next;
     char stream[DIAL_STREAM_TEXT];
     char user[NAMES_USER_MAX + 1], source[DIAL_SOURCE_MAX + 1];
+    bool fresh;    /* the keeper has not said all that it keeps, and is not believed yet */
     bool asked;    /* and not answered yet */
     bool answered; /* at least once: it is a session */
     bool hung;     /* the hub does not wait for the answer any more */
-    uint64_t id, hub_id;
+    uint64_t id, hub_id, asked_at;
     unsigned generation; /* of the control connection that asked */
 };
 
-#define KEEPERS_SESSIONS_MAX 100000 /* of all keepers; one that says more lies */
+#define KEEPERS_SESSIONS_MAX 10000 /* of one keeper: one that says more lies */
 
 /* One keeper. */
 struct kept {
@@ -33,8 +34,9 @@ struct kept {
     struct kept_session *sessions;
     long pid;
     bool ready;
-    bool listed; /* what it keeps is known */
-    bool drains; /* it gets no more dials */
+    bool listed;   /* what it keeps is known */
+    unsigned said; /* sessions, until then */
+    bool drains;   /* it gets no more dials */
     uint64_t again_at, idle_since;
 };
 

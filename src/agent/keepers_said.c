@@ -132,7 +132,7 @@ static const char *take_session(struct kept *kept, const cJSON *m)
     const char *fault = keeper_session_read(m, &said);
     if (fault != NULL || kept->listed || keepers_find(kept, said.stream) != NULL)
         return fault;
-    if (keepers_sessions(kept->keepers) >= KEEPERS_SESSIONS_MAX)
+    if (++kept->said > KEEPERS_SESSIONS_MAX)
         return "it keeps too many sessions";
     struct kept_session *s = calloc(1, sizeof *s);
     if (s == NULL)
@@ -140,6 +140,7 @@ static const char *take_session(struct kept *kept, const cJSON *m)
     memcpy(s->stream, said.stream, sizeof s->stream);
     memcpy(s->user, said.user, sizeof s->user);
     memcpy(s->source, said.source, sizeof s->source);
+    s->fresh = true;
     s->answered = said.state != KEEPER_SESSION_OPENING;
     s->next = kept->sessions;
     kept->sessions = s;
@@ -154,8 +155,10 @@ static const char *take_listed(struct kept *kept, const cJSON *m)
     if (kept->listed)
         return NULL;
     kept->listed = true;
-    for (const struct kept_session *s = kept->sessions; s != NULL; s = s->next)
+    for (struct kept_session *s = kept->sessions; s != NULL; s = s->next) {
+        s->fresh = false;
         n++;
+    }
     log_info("took over %zu session%s of an earlier agent (process %ld, version %s)", n, n == 1 ? "" : "s",
              kept->pid, kept->place.version);
     keepers_wake(k);
@@ -205,6 +208,7 @@ static void on_ready(void *arg, const char *version, long pid)
     struct kept *kept = arg;
     struct keepers *k = kept->keepers;
     kept->ready = true;
+    kept->said = 0;
     kept->pid = pid;
     snprintf(kept->place.version, sizeof kept->place.version, "%s", version);
     if (kept == k->own)
@@ -271,6 +275,11 @@ static void on_ended(void *arg, bool gone, const char *words)
     struct kept *kept = arg;
     struct keepers *k = kept->keepers;
     bool was_ready = kept->ready;
+    for (struct kept_session *s = kept->sessions, *next; s != NULL; s = next) {
+        next = s->next;
+        if (s->fresh)
+            keepers_drop_session(kept, s);
+    }
     keeper_call_free(kept->call);
     kept->call = NULL;
     kept->ready = false;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void spawn_words(int status, char *out, size_t size)
@@ -41,6 +42,9 @@ int spawn_connected(uv_loop_t *loop, uv_process_t *process, uv_exit_cb exit_cb, 
 
 int spawn_take(uv_loop_t *loop, uv_stream_t **ret_stream)
 {
+    struct stat st;
+    if (fstat(STDIN_FILENO, &st) != 0 || !S_ISSOCK(st.st_mode))
+        return UV_ENOTSOCK;
     uv_pipe_t *pipe = calloc(1, sizeof *pipe);
     int fd = pipe != NULL ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : -1;
     int r = pipe == NULL ? UV_ENOMEM : fd < 0 ? -errno : uv_pipe_init(loop, pipe, 0);
