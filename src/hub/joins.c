@@ -327,6 +327,7 @@ static void again(struct joins *js, struct join *p, const struct comer *c)
     p->port = c->port;
     p->epoch_seen = true;
     p->epoch = c->p->epoch;
+    jumps_moved(js->hub->jumps, &p->caller, JOIN_CHANNEL);
     joins_leg(p, JOIN_A, c->fd, c->p->epoch);
 }
 

@@ -51,6 +51,8 @@ int jumps_adopt(struct jumps *j, struct caller *c, const struct jumps_past *past
 /* Asks the machine once more for the stream of an open jump, when it is online: it may never have been. One that has it already
  * says so, and nothing more happens; one that cannot have it ends the jump. */
 void jumps_ask(struct jumps *j, struct caller *c, uint64_t channel);
+/* The user's connection of an open jump comes from somewhere else now, as the caller's who and port say. */
+void jumps_moved(struct jumps *j, struct caller *c, uint64_t channel);
 /* The machine that a ticket means: under its name of now, and never one that got the name later. NULL: there is none. */
 struct machine *jumps_machine_of(struct jumps *j, const struct ticket *t);
 /* An open jump has lost its last connection, or has one again. One too many that waits is killed. */

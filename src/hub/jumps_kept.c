@@ -227,3 +227,16 @@ void jumps_ask(struct jumps *j, struct caller *c, uint64_t channel)
     (void)jumps_dial(j, p, m->link);
     crypto_wipe(p->key, sizeof p->key);
 }
+
+void jumps_moved(struct jumps *j, struct caller *c, uint64_t channel)
+{
+    struct jump *p = jumps_table_channel(j, c, channel);
+    const struct who *w = c->ops->who(c);
+
+    if (p == NULL || w == NULL)
+        return;
+    if (strcmp(p->source, w->source) != 0)
+        log_info("%s's session on %s goes on from %s; it was %s", p->user, p->machine, w->source, p->source);
+    (void)snprintf(p->source, sizeof p->source, "%s", w->source);
+    p->source_port = c->ops->port(c);
+}

@@ -254,6 +254,42 @@ def test_an_older_epoch_is_refused(joined, hub):
     assert joined.a.lives == joined.b.lives == 1
 
 
+def test_another_address(bench, hub, alice, admin):
+    """The session goes with its user, as far as their rights do."""
+    joined = Joined(bench, hub, alice)
+    joined.both(1000)
+    assert rows(admin)[0][-1] == "127.0.0.1"
+    joined.a.source = "127.0.0.2"
+    joined.a.cut()
+    joined.a.wait_live()
+    joined.both(1000)
+    assert rows(admin)[0][-1] == "127.0.0.2"
+    hub.lines = [line.replace('machines="*"', 'machines="*",from="127.0.0.1,127.0.0.2"') if line.startswith("alice") else line for line in hub.lines]
+    hub.write_users()
+    joined.both(1000)
+    joined.a.source = "127.0.0.3"
+    joined.a.cut()
+    assert "may not reach that machine any more" in joined.a.wait_over()
+
+
+def test_parked_limits(bench):
+    hub = Hub(bench, "--parked-per-machine", "2")
+    user = User(bench, "carol").knows(hub)
+    hub.add_user(user)
+    Agent(bench, hub, "web01", ssh=Sshd(bench))
+    edges = [Edge(hub, *ticket_of(user), "a") for _ in range(4)]
+    bench.closers += [edge.close for edge in edges]
+    for edge in edges:
+        edge.wait_received(8)
+        edge.hold()
+        edge.cut()
+    hub.wait_log("parked-per-machine", 20)
+    wait_for(lambda: hub.log().count("ended: its connection was lost, and 2 sessions") == 2, 20)
+    for edge in edges:
+        edge.let_go()
+    wait_for(lambda: sum(edge.over.is_set() for edge in edges) == 2 and sum(edge.live.is_set() for edge in edges) == 2, 20)
+
+
 # --- the thief ---
 
 def test_a_line_that_was_seen(bench, hub, alice):
@@ -532,6 +568,18 @@ def test_a_restart_with_a_parked_half(joined, hub, admin, first):
     (row,) = rows(admin)
     assert row[1:3] == ["alice", "raw01"] and "open" in row
     joined.finish()
+
+
+def test_a_restart_in_tls(bench, hub, alice, admin):
+    """Three processes then carry the session: two that end TLS, and one that joins them."""
+    joined = Joined(bench, hub, alice, in_tls=True)
+    joined.both(20_000)
+    restart(joined)
+    joined.both(20_000)
+    assert joined.a.lives == joined.b.lives == 1
+    joined.a.cut()
+    joined.a.wait_live()
+    joined.both(20_000).finish()
 
 
 def test_all_at_once(joined, hub, admin):

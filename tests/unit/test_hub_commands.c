@@ -512,6 +512,27 @@ static void check_config(const char *public_host, const char *domain, const char
     assert_non_null(ssh_g(path, host));
 }
 
+static void check_config_resume(const char *public_host, const char *at)
+{
+    struct bench *b = current;
+    char path[128], line[300], *got;
+    const char *hub = strchr(public_host, ':') == NULL && at[0] == '[' ? public_host : NULL;
+    snprintf(b->hub.public_host, sizeof b->hub.public_host, "%s", public_host);
+    snprintf(b->hub.domain, sizeof b->hub.domain, "m.test");
+    assert_int_equal(run(&b->alice, "config --resume"), 0);
+    snprintf(path, sizeof path, "%s/config", b->scratch.folder);
+    write_config(path, "", b->out);
+    got = ssh_g(path, "web01.m.test");
+    assert_non_null(got);
+    /* ssh -G writes an address in brackets where it is asked for a jump, and a command as it stands. */
+    if (hub != NULL)
+        snprintf(line, sizeof line, "\nproxycommand multissh connect --hub %s:2244 %%n\n", hub);
+    else
+        snprintf(line, sizeof line, "\nproxycommand multissh connect --hub %s %%n\n", at);
+    says(got, line);
+    silent(got, "proxyjump");
+}
+
 static void config(void **state)
 {
     struct bench *b = *state;
@@ -532,6 +553,8 @@ static void config(void **state)
         check_config(cases[i][0], cases[i][1], cases[i][2], false);
         check_config(cases[i][0], cases[i][1], cases[i][2], true);
     }
+    for (size_t i = 0; i < COUNT(cases); i += 2)
+        check_config_resume(cases[i][0], cases[i][2]);
     assert_int_equal(run(&b->alice, "config now"), 2);
 }
 

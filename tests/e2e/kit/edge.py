@@ -19,10 +19,10 @@ class Edge:
     """role 'a' or 'b'. write() takes bytes, finish() says that there are no more; `received` is what came. `error` is the reason for which it is
     over, and '' when both sides have ended in order."""
 
-    def __init__(self, hub, ticket, key, role, epoch=0, window=1 << 18, in_tls=False, pace=0.3, start=True, patience=60):
+    def __init__(self, hub, ticket, key, role, epoch=0, window=1 << 18, in_tls=False, pace=0.3, start=True, patience=60, source=None):
         self.hub, self.ticket, self.key, self.role = hub, ticket, key, role
         self.epoch, self.window, self.in_tls, self.pace = epoch, window, in_tls, pace
-        self.patience = patience
+        self.patience, self.source = patience, source
         self.lock = threading.RLock()
         self.out, self.base, self.sent = bytearray(), 0, 0  # unacknowledged bytes; the first one's number; how far they were sent
         self.finished = self.eof_seen = self.told_done = self.peer_done = False
@@ -129,7 +129,7 @@ class Edge:
             epoch = self.epoch
             self.epoch += 1
             self.dials += 1
-        sock = tls(self.hub, STREAM) if self.in_tls else connect(self.hub)
+        sock = tls(self.hub, STREAM) if self.in_tls else connect(self.hub, source=self.source)
         with self.lock:
             self.sock = sock
         try:

@@ -27,8 +27,8 @@ def unb64url(text):
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def connect(hub, timeout=10):
-    sock = socket.create_connection((hub.address, hub.port), timeout=timeout)
+def connect(hub, timeout=10, source=None):
+    sock = socket.create_connection((hub.address, hub.port), timeout, (source, 0) if source else None)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
