@@ -446,7 +446,7 @@ def test_a_broken_connection_is_resumed_by_the_next_hub(bench, net, end):
 
 def lose(world):
     """The machine's programs stand still and their connections are gone. Returns what lets them go on."""
-    pids = world.agents()
+    pids = world.at_machine.programs()
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     again = [lambda pid=pid: os.path.exists(f"/proc/{pid}") and os.kill(pid, signal.SIGCONT) for pid in pids]
