@@ -642,7 +642,7 @@ def test_a_client_stopped_with_a_full_window(world):
     inner, outer, source, target = download(world)
     front = world.front()
     os.kill(outer, signal.SIGSTOP)
-    pause(16)
+    pause(9)
     assert front.popen.poll() is None, front.find("log")
     assert not front.find("close") and not front.find("parked")
     os.kill(outer, signal.SIGCONT)

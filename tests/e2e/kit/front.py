@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import paramiko
@@ -303,6 +304,10 @@ Host hub
     def close(self):
         self.listener.close()
         for popen in self.pairs + self.edges:
+            if popen in self.edges:  # ends by itself, with its stream; without it the front would wait for it
+                end = time.monotonic() + 2
+                while popen.poll() is None and time.monotonic() < end:
+                    time.sleep(0.01)
             try:
                 os.killpg(popen.pid, signal.SIGKILL)
             except ProcessLookupError:
