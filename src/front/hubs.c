@@ -159,7 +159,6 @@ static void adopt(struct hubs *hubs, const cJSON *message)
     front_send(front, json_new("resumed"));
     jump_close_ended(front);
     ask_again(front);
-    log_info("another hub has taken over");
 }
 
 void hubs_message(struct hubs *hubs, struct hub_link *link, const cJSON *message, int fd)
