@@ -1,10 +1,12 @@
 """Sessions through multissh outlive what happens on either side, and to the hub."""
 import re
+import time
 
 import pytest
 from conftest import need
 from kit import survive
-from kit.parts import SLOW
+from kit.bench import program
+from kit.parts import ME, SLOW
 from kit.screen import Screen
 from kit.terminal import Terminal
 from kit.wait import wait_for
@@ -42,9 +44,11 @@ def test_the_laptop_sleeps_and_wakes_up_elsewhere(world):
 @pytest.mark.slow
 def test_rsync_goes_on(world):
     need("rsync")
-    transfer = world.transfer(20, 10)
+    user, transfer = world.hosts["user"], world.transfer(30, 10)
     transfer.middle()
     for strike, seconds in ((survive.blackhole, 3), (survive.abort_here, 0), (survive.hub_killed, 0), (survive.abort_there, 0)):
+        # What was on its way moves on for a while: there is nothing to abort until it has come back.
+        wait_for(lambda: user.run("ss", "-Htn", "state", "established", "dport", "=", f":{survive.HUB_PORT}").stdout, 30, "it is connected")
         strike(world, seconds)
         transfer.moves()
     transfer.finish()
@@ -108,3 +112,26 @@ def test_who_hangs_up_while_it_is_cut_leaves_nothing_behind(world):
     world.inet.undrop()
     wait_for(lambda: not set(clients) & set(world.hosts["user"].pids()), 40, "multissh has ended")
     wait_for(lambda: "web01" not in world.hub.command("sessions").out, 20, lambda: world.hub.command("sessions").out)
+
+
+@pytest.mark.slow
+def test_a_forwarded_port_goes_on(world, bench):
+    """Its sessions, and new ones, through a cut and a restarted hub; a new one that cannot be had is no harm to the others."""
+    process = bench.start("forward", program("multissh"), "--hub", "hub", "--ssh-config", world.user.config, "forward", "-p", "0", "web01",
+                          netns=world.hosts["user"])
+    port = process.wait_log(r"is at 127\.0\.0\.1 port (\d+)").group(1)
+    world.words = ("-p", port, "-o", "HostKeyAlias=web01.hub", f"{ME}@127.0.0.1")
+    first = world.counter().started()
+    survive.blackhole(world, 4)
+    first.moves(60)
+    second = world.counter().started()
+    world.hub.process.kill()
+    assert world.user.ssh(*world.words, "true", timeout=60).status == 255
+    process.wait_log("connection 3: cannot get a ticket: .* does `ssh hub` work")
+    world.hub.start()
+    now = time.monotonic()
+    first.moves(60, now)
+    second.moves(60, now)
+    first.finish()
+    second.finish()
+    assert process.stop() == 0
