@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Prepares the process, before anything else: broken pipes are errors and no signals, files are made private, and
+/* Prepares the process, before anything else: broken pipes are errors and no signals, Ctrl-C is not ignored, files are made private, and
  * as many descriptors as the system lets us have; on Windows no dialogue stops it, and no child gets more of it than
  * it is given. */
 void process_prepare(void);

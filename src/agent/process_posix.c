@@ -24,6 +24,7 @@ void process_prepare(void)
 {
     struct rlimit files;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_DFL); /* a shell's background job ignores it, and we would until our handler is there */
     umask(077);
     given.files_known = getrlimit(RLIMIT_NOFILE, &given.files) == 0;
     files = given.files;
