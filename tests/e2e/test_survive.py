@@ -32,9 +32,11 @@ FAULTS = {
     "suspended_hub": (4, 60),
     "hub_killed": (2, 5),
     "hub_stopped": (2, 5),
+    "agent_killed": (2, 5),
+    "agent_stopped": (2, 5),
     "all_at_once": (4, 12),
 }
-RESTARTS = ("hub_killed", "hub_stopped", "all_at_once")
+RESTARTS = ("hub_killed", "hub_stopped", "agent_killed", "agent_stopped", "all_at_once")
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def test_a_shell_goes_on(world, fault):
 @pytest.mark.slow
 @pytest.mark.parametrize("fault,who", [
     ("blackhole", "user"), ("reset", "user"), ("abort_here", "both"), ("moved", "user"), ("rerouted", "both"), ("suspended_host", "user"),
-    ("hub_killed", "user"), ("all_at_once", "both"),
+    ("hub_killed", "user"), ("agent_killed", "both"), ("all_at_once", "both"),
 ])
 def test_a_shell_of_multissh_connect_goes_on(bench, net, fault, who):
     world = survive.World(bench, net, both_ends=True)
