@@ -54,8 +54,9 @@ def strike(world, name, seconds, *loads):
     return [load.stood_still(began, back) for load in loads if isinstance(load, survive.Counter)]
 
 
+# abort_here comes behind each restart.
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "abort_here"])
 def test_a_shell_goes_on(world, fault):
     counter = world.counter().started()
     stood = strike(world, fault, FAULTS[fault][0], counter)
@@ -104,6 +105,7 @@ def cut_and_resume(world, counters, rounds):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sanitized(), reason="the sanitizers' allocator keeps what is freed")
 @pytest.mark.parametrize("count,rounds", [(20, 5), pytest.param(20, 50, marks=pytest.mark.long)])
 def test_memory_stays_flat(world, count, rounds):
     """Many streams in one front, each cut and resumed again and again."""
@@ -117,9 +119,8 @@ def test_memory_stays_flat(world, count, rounds):
     assert set(after) == set(before) and any(name.startswith("front") for name in before), (before, after)
     for name, (memory, descriptors) in after.items():
         assert descriptors <= before[name][1], f"{name} has {descriptors} descriptors, and had {before[name][1]}"
-        if not sanitized():  # whose allocator keeps what is freed
-            grown = memory - before[name][0]
-            assert grown <= 1024, f"{name} grew by {grown} KiB over {count * rounds} resumed connections"
+        grown = memory - before[name][0]
+        assert grown <= 1024, f"{name} grew by {grown} KiB over {count * rounds} resumed connections"
 
 
 # --- the long ones ---
