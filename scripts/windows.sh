@@ -32,7 +32,7 @@ for program in multissh-agent multissh-sshd multissh; do
 	}
 done
 cp packaging/windows/README.md packaging/windows/check.ps1 "$packed/$name/"
-for page in multissh-agent.8 multissh-agent.conf.5 multissh-sshd.8 multissh-sshd.conf.5; do
+for page in multissh.1 multissh-agent.8 multissh-agent.conf.5 multissh-sshd.8 multissh-sshd.conf.5; do
 	mandoc -Tutf8 -O width=100 "man/$page" | col -b >"$packed/$name/docs/${page%.*}.txt"
 done
 cp LICENSE "$packed/$name/licences/multissh.txt"

@@ -1,8 +1,10 @@
 /* The process, on Windows. */
 #include "agent/process.h"
 
+#include "agent/service_windows.h"
 #include "base/crypto.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/win.h"
 #include <errno.h>
 #include <initguid.h> /* the numbers of the known folders */
@@ -153,11 +155,25 @@ static bool is_machines(void)
     return yes;
 }
 
+/* There is no signal for a program that has no console, or another one: the service is told by the SCM, and an agent that
+ * somebody runs by hand is ended as the task manager does it. Its sessions have a process of their own. */
 int process_end(long pid, bool all)
 {
-    (void)pid;
+    struct errmsg err = {""};
+    int r = service_end(pid, &err);
     (void)all;
-    return -ENOTSUP;
+    if (r != 0) {
+        if (r < 0)
+            log_error("%s", err.text);
+        return r < 0 ? r : 0;
+    }
+    HANDLE process = OpenProcess(PROCESS_TERMINATE, FALSE, (DWORD)pid);
+    if (process == NULL)
+        return GetLastError() == ERROR_INVALID_PARAMETER ? 0 : win_errno(GetLastError());
+    if (!TerminateProcess(process, EXIT_FAILURE) && GetLastError() != ERROR_ACCESS_DENIED) /* it is ending */
+        r = win_errno(GetLastError());
+    CloseHandle(process);
+    return r;
 }
 
 const char process_state_help[] =

@@ -43,7 +43,7 @@ int service_command(struct agent *a, const struct service_request *request, serv
     if (strcmp(verb, "status") == 0)
         return service_show(err);
     if (strcmp(verb, "remove") == 0)
-        return service_remove(err);
+        return service_remove(a, err);
     return verb[0] == 0
                ? errmsg_set(err, -EINVAL, "service: say " SERVICE_VERBS)
                : errmsg_set(err, -EINVAL, "service %s: there is no such command; it is " SERVICE_VERBS, verb);

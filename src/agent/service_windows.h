@@ -66,9 +66,11 @@ int service_scm_restart(const struct service_scm *scm, SERVICE_STATUS_PROCESS *r
 int service_not_begun(const SERVICE_STATUS_PROCESS *status, struct errmsg *err);
 
 int service_install(struct agent *a, const struct service_request *request, struct errmsg *err);
-int service_remove(struct errmsg *err);
+int service_remove(struct agent *a, struct errmsg *err);
 int service_start(struct agent *a, struct errmsg *err);
 int service_stop(struct errmsg *err);
+/* Stops the service when pid is its process. Returns 1, 0 (it is not), or a negative errno value with err. */
+int service_end(long pid, struct errmsg *err);
 int service_restart(struct agent *a, struct errmsg *err);
 int service_reload(struct agent *a, struct errmsg *err);
 /* In the process that the service leaves behind at a restart: waits for its end, and starts it. */

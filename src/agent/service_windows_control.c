@@ -85,6 +85,28 @@ int service_stop(struct errmsg *err)
     return r;
 }
 
+int service_end(long pid, struct errmsg *err)
+{
+    struct service_scm scm;
+    SERVICE_STATUS_PROCESS status;
+    bool changed = false, own = false;
+    int r = open_installed(&scm, 0, err);
+    if (r == 0)
+        r = service_scm_status(&scm, &status, err);
+    if (r == 0)
+        own = status.dwProcessId != 0 && status.dwProcessId == (DWORD)pid;
+    service_scm_close(&scm);
+    if (r == -ENOENT || (r == 0 && !own))
+        return 0;
+    if (r == 0)
+        r = open_installed(&scm, SERVICE_STOP, err);
+    if (r == 0)
+        r = service_scm_stop(&scm, &changed, err);
+    if (own)
+        service_scm_close(&scm);
+    return r == 0 ? 1 : r;
+}
+
 int service_restart(struct agent *a, struct errmsg *err)
 {
     struct service_scm scm;

@@ -5,6 +5,7 @@
 #include "agent/join.h"
 #include "agent/process.h"
 #include "agent/rights_windows.h"
+#include "agent/sessions.h"
 #include "base/eventlog_windows.h"
 #include "base/log.h"
 #include <errno.h>
@@ -308,7 +309,17 @@ static int delete (struct service_scm *scm, char *state, size_t size, struct err
     return r == 0 ? await_gone(scm, err) : r;
 }
 
-int service_remove(struct errmsg *err)
+/* Last, for whoever said it may have come through one of them. */
+static int end_sessions(struct agent *a, struct errmsg *err)
+{
+    size_t n = 0;
+    int r = sessions_end(a, &n, err);
+    if (n > 0)
+        printf("%zu session%s ended\n", n, n == 1 ? "" : "s");
+    return r;
+}
+
+int service_remove(struct agent *a, struct errmsg *err)
 {
     struct service_scm scm;
     char state[FS_PATH_MAX];
@@ -326,6 +337,11 @@ int service_remove(struct errmsg *err)
         log_warn("its names stay in the event log");
     printf("the service is removed; the machine's key and settings stay in %s\n",
            state[0] != 0 ? state : "the state folder");
+    fflush(stdout);
+    if (state[0] != 0) {
+        snprintf(a->state_dir, sizeof a->state_dir, "%s", state);
+        r = end_sessions(a, err);
+    }
 out:
     service_scm_close(&scm);
     return r;

@@ -133,8 +133,9 @@ static void on_wake(uv_async_t *wake)
     if (a->stopping)
         return;
     if ((asked & (ASKED_STOP | ASKED_AGAIN)) != 0) {
-        agent_stop(a, false, (asked & ASKED_STOP) != 0 ? "the service was told to stop"
-                                                : "the service was told to restart");
+        agent_stop(a, false,
+                   (asked & ASKED_STOP) != 0 ? "the service was told to stop"
+                                             : "the service was told to restart");
         return;
     }
     if ((asked & ASKED_RELOAD) != 0)

@@ -259,6 +259,19 @@ static int stop_agent(struct agent *a, bool all, long *ret_pid, struct errmsg *e
     return r == 0 ? 0 : errmsg_set(err, r, "cannot lock the state folder %s: %s", a->state_dir, strerror(-r));
 }
 
+int sessions_end(struct agent *a, size_t *ret_n, struct errmsg *err)
+{
+    struct round r;
+    int rc = ask(a, "the machine's agent is ending", &r);
+    *ret_n = r.n;
+    if (rc != 0)
+        errmsg_set(err, rc, "the sessions in %s cannot be looked for: %s", a->state_dir, uv_strerror(rc));
+    else if (r.mute > 0)
+        rc = errmsg_set(err, -EIO, "%u of the processes that keep sessions go on", r.mute);
+    release(&r);
+    return rc;
+}
+
 static void say(long pid, bool all, size_t n)
 {
     if (pid > 0)

