@@ -331,6 +331,13 @@ static void again(struct joins *js, struct join *p, const struct comer *c)
     joins_leg(p, JOIN_A, c->fd, c->p->epoch);
 }
 
+/* Is it the user's side of a stream that no earlier hub can have begun? Then it begins here and within the limits, whatever
+ * number its connection has: its first ones may have been lost on the way. slack_s: the two clocks have whole seconds. */
+static bool new_here(const struct joins *js, const struct comer *c, int64_t slack_s)
+{
+    return c->p->edge == 'a' && c->ticket->expiry_s - JUMPS_TICKET_LIFE_S >= js->began_s + slack_s;
+}
+
 void joins_connection(struct joins *js, const struct comer *c)
 {
     struct join *p = joins_find(js, c->ticket->id);
@@ -345,12 +352,10 @@ void joins_connection(struct joins *js, const struct comer *c)
         again(js, p, c);
     else if (p != NULL)
         refuse(js, c, false, "its stream is being opened");
-    else if (c->p->epoch == 0 && c->ticket->expiry_s < clock_wall_s())
+    else if ((c->p->epoch == 0 || new_here(js, c, 1)) && c->ticket->expiry_s < clock_wall_s())
         refuse(js, c, true, "its ticket has expired");
-    else if (c->p->edge == 'a' && c->p->epoch == 0 &&
-             c->ticket->expiry_s - JUMPS_TICKET_LIFE_S >= js->began_s)
-        begin(js,
-              c); /* an earlier hub may have begun what is older: somebody who saw that may say it again */
+    else if (new_here(js, c, 0))
+        begin(js, c);
     else
         joins_come_back(js, c);
 }
