@@ -7,7 +7,7 @@
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 
-#define KEEPER_CALL_MS 5000 /* for it to say who it is */
+#define KEEPER_CALL_MS 15000 /* for it to say who it is: it may just begin, on a busy machine */
 
 struct keeper_call;
 struct keeper_call_calls {

@@ -14,6 +14,7 @@
 #define PEERS_MAX 16 /* each may be one whom nobody knows, until its time is over */
 #define BACKLOG 16
 #define HELLO_MS 5000
+#define START_MS 15000 /* for the agent that has started this process */
 
 enum role { ROLE_STARTER, ROLE_STRANGER, ROLE_AGENT, ROLE_COMMAND };
 
@@ -209,7 +210,7 @@ static int add(struct keeper_peers *p, uv_stream_t *stream, enum role role)
     }
     peer->keeper = p->keeper;
     peer->role = role;
-    peer->hello_by = clock_now_ms() + HELLO_MS;
+    peer->hello_by = clock_now_ms() + (role == ROLE_STARTER ? START_MS : HELLO_MS);
     peer->next = p->all;
     p->all = peer;
     p->n++;
