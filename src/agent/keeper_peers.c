@@ -293,9 +293,10 @@ int keeper_peers_new(struct keeper *k, struct keeper_peers **ret_p)
 
 void keeper_peers_close(struct keeper_peers *p)
 {
-    while (p->all != NULL) {
-        p->all->keeper->agent = NULL;
-        leave(p->all);
+    p->keeper->agent = NULL;
+    for (struct peer *peer = p->all, *next = NULL; peer != NULL; peer = next) {
+        next = peer->next;
+        leave(peer);
     }
     if (p->listener != NULL)
         uv_close((uv_handle_t *)p->listener, (uv_close_cb)free);

@@ -106,7 +106,7 @@ void keepers_welcome(struct keepers *k)
 {
     size_t n = k->n_untold;
     k->n_untold = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n && k->untold != NULL; i++)
         tell_end(k, &k->untold[i]);
 }
 

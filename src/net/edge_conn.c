@@ -306,7 +306,7 @@ static void refused(struct edge_conn *c, const struct preamble_refusal *no, uint
  * or may become it: the bytes are dealt with. */
 static bool is_frames(struct edge_conn *c, const char *data, size_t n, uint64_t now)
 {
-    struct preamble_refusal no;
+    struct preamble_refusal no = {0};
     struct preamble p;
     if (c->heard || (c->line_n == 0 && data[0] != 'M'))
         return true;
