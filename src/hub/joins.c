@@ -145,11 +145,14 @@ void joins_free(struct joins *js)
     if (js == NULL)
         return;
     for (struct join *p = js->list; p != NULL; p = p->next)
-        jumps_caller_gone(js->hub->jumps, &p->caller, "the hub ended; the session goes on without it");
+        if (!p->open) /* else its jump has nothing more to ask of it, and the session has not ended */
+            jumps_caller_gone(js->hub->jumps, &p->caller, "the hub ended");
     pairs_free(js->pairs); /* first: they go on */
     js->pairs = NULL;
-    while (js->list != NULL)
-        joins_remove(js->list);
+    for (struct join *p = js->list, *next = NULL; p != NULL; p = next) {
+        next = p->next;
+        joins_remove(p);
+    }
     farewells_free(js->farewells);
     hashmap_release(&js->by_stream);
     uv_close((uv_handle_t *)&js->timer, closed_cb);

@@ -391,9 +391,8 @@ void pairs_free(struct pairs *ps)
 {
     if (ps == NULL)
         return;
-    while (ps->list != NULL) {
-        struct pair *p = ps->list;
-
+    for (struct pair *p = ps->list, *next = NULL; p != NULL; p = next) {
+        next = p->next;
         /* Nobody here reaps it any more. */
         if (p->process != NULL) {
             p->process->data = NULL;

@@ -519,6 +519,7 @@ def test_a_restart_under_a_running_pair(bench, hub, alice, admin, web01, number)
     assert row[1:3] == ["alice", "web01"] and "open" in row
     assert os.listdir(hub.state / "joins"), "the next one must find it, too"
     hub.wait_online("web01")
+    assert not re.search(r"\bend\b.*web01", admin.hub_says("log").ok().out), "it has not ended"
     # It is resumed through the new hub, and ended by it.
     edge.cut()
     edge.wait_live()
