@@ -23,7 +23,8 @@ int cmd_ticket_run(struct cmd *c)
         return cmd_fail(c, "%s", text);
     snprintf(t.machine, sizeof t.machine, "%s", machine);
     snprintf(t.user, sizeof t.user, "%s", c->who->name);
-    if (ticket_id_new(true, t.id) < 0 || ticket_make(hub_keys_secret(hub->keys), &t, ticket, key) < 0)
+    if (c->who->key == NULL || ticket_user_key(c->who->key, t.user_key) < 0 ||
+        ticket_id_new(true, t.id) < 0 || ticket_make(hub_keys_secret(hub->keys), &t, ticket, key) < 0)
         return cmd_fail(c, "the hub cannot make a ticket now; try again");
     crypto_hex_encode(key, sizeof key, hex, sizeof hex);
     keys_pin_text(hub_keys_pin(hub->keys), pin);

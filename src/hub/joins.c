@@ -163,8 +163,8 @@ void joins_free(struct joins *js)
 int joins_look_up(struct join *p, const char *source)
 {
     struct hub *hub = p->all->hub;
-    const struct policy_user *u =
-        policy_may(hub->policy, p->ticket.user, source, p->ticket.machine, clock_wall_s());
+    const struct policy_user *u = policy_may(hub->policy, p->ticket.user, source, p->ticket.machine,
+                                             clock_wall_s(), p->ticket.user_key);
     struct who w;
 
     if (u == NULL)

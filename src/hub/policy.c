@@ -312,12 +312,16 @@ const struct policy_user *policy_find(const struct policy *p, const char *key, c
 }
 
 const struct policy_user *policy_may(const struct policy *p, const char *user, const char *ip,
-                                     const char *machine, int64_t now_s)
+                                     const char *machine, int64_t now_s,
+                                     const uint8_t user_key[TICKET_USER_KEY_SIZE])
 {
+    uint8_t own[TICKET_USER_KEY_SIZE];
+
     for (size_t i = 0; i < p->n; i++) {
         const struct policy_user *u = &p->users[i];
 
-        if (strcmp(u->name, user) != 0 || (u->expiry_s != 0 && now_s >= u->expiry_s) ||
+        if (strcmp(u->name, user) != 0 || ticket_user_key(u->key, own) < 0 ||
+            memcmp(own, user_key, sizeof own) != 0 || (u->expiry_s != 0 && now_s >= u->expiry_s) ||
             (ip != NULL && u->from != NULL && !addr_match_list(ip, u->from)))
             continue;
         if (u->admin || (u->machines != NULL && names_match_list(machine, u->machines)))

@@ -11,6 +11,7 @@
 
 #include "base/errmsg.h"
 #include "base/names.h"
+#include "stream/ticket.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,11 +43,12 @@ size_t policy_count(const struct policy *p);
 const struct policy_user *policy_find(const struct policy *p, const char *key, const char *ip, int64_t now_s,
                                       const char **ret_why);
 
-/* The first line by which the user of this name may reach the machine, from this ip (NULL: from wherever a line allows),
- * now; NULL when there is none. For who has no key to show any more: a stream that comes back. Constant for the life of
- * p. */
+/* The first line of this user and key (as a joined ticket names it) by which the machine may be reached, from this ip (NULL:
+ * from wherever a line allows), now; NULL when there is none. For who has no key to show any more: a stream that comes
+ * back. Constant for the life of p. */
 const struct policy_user *policy_may(const struct policy *p, const char *user, const char *ip,
-                                     const char *machine, int64_t now_s);
+                                     const char *machine, int64_t now_s,
+                                     const uint8_t user_key[TICKET_USER_KEY_SIZE]);
 
 /* Every line in force, in the file's order; non-zero from fn stops and is returned. */
 typedef int policy_fn(const struct policy_user *u, void *arg);

@@ -8,7 +8,7 @@
 
 #define TICKET_VERSION 1
 #define TICKET_FIXED (1 + TICKET_ID_SIZE + 8 + 1 + 1) /* the payload without the two names */
-#define TICKET_PAYLOAD_MAX (TICKET_FIXED + NAMES_MACHINE_MAX + NAMES_USER_MAX)
+#define TICKET_PAYLOAD_MAX (TICKET_FIXED + NAMES_MACHINE_MAX + NAMES_USER_MAX + TICKET_USER_KEY_SIZE)
 #define TICKET_B64(n) (((n)*4 + 2) / 3) /* base64url without padding */
 #define TICKET_MAC_TEXT TICKET_B64(CRYPTO_HASH_SIZE)
 
@@ -41,7 +41,11 @@ static size_t ticket_encode(const struct ticket *t, uint8_t out[TICKET_PAYLOAD_M
     n += machine_n;
     out[n++] = (uint8_t)user_n;
     memcpy(out + n, t->user, user_n);
-    return n + user_n;
+    n += user_n;
+    if (!ticket_id_joined(t->id))
+        return n;
+    memcpy(out + n, t->user_key, TICKET_USER_KEY_SIZE);
+    return n + TICKET_USER_KEY_SIZE;
 }
 
 /* Takes one length-prefixed name; false when it does not fit. */
@@ -77,8 +81,10 @@ static bool ticket_decode(const uint8_t *p, size_t n, struct ticket *t)
     p += 8;
     n -= 1 + TICKET_ID_SIZE + 8;
     if (!ticket_take_name(&p, &n, t->machine, NAMES_MACHINE_MAX) ||
-        !ticket_take_name(&p, &n, t->user, NAMES_USER_MAX) || n != 0)
+        !ticket_take_name(&p, &n, t->user, NAMES_USER_MAX) ||
+        n != (ticket_id_joined(t->id) ? TICKET_USER_KEY_SIZE : 0))
         return false;
+    memcpy(t->user_key, p, n);
     return names_machine_ok(t->machine) && names_user_ok(t->user);
 }
 
@@ -93,6 +99,16 @@ int ticket_id_new(bool joined, uint8_t ret_id[TICKET_ID_SIZE])
 bool ticket_id_joined(const uint8_t id[TICKET_ID_SIZE])
 {
     return (id[0] & 0x80) != 0;
+}
+
+int ticket_user_key(const char *key, uint8_t ret_user_key[TICKET_USER_KEY_SIZE])
+{
+    uint8_t hash[CRYPTO_HASH_SIZE];
+    int rc = crypto_sha256(key, strlen(key), hash);
+
+    if (rc == 0)
+        memcpy(ret_user_key, hash, TICKET_USER_KEY_SIZE);
+    return rc;
 }
 
 int ticket_make(const uint8_t secret[TICKET_SECRET_SIZE], const struct ticket *t, char out[TICKET_TEXT_MAX],

@@ -11,7 +11,7 @@ import pytest
 from conftest import setup
 from kit import proc
 from kit.edge import Edge
-from kit.parts import Agent, Hub, Sshd, User
+from kit.parts import Agent, Hub, Sshd, User, keygen, public_key
 from kit.wait import wait_for
 from kit.wire import Control, Stream, connect, make_ticket, preamble, refusal, refused, unb64url
 
@@ -370,6 +370,20 @@ def test_rights_that_go(joined, hub, alice, admin):
     wait_for(lambda: rows(admin) == [] and pairs(hub) == [], 20)
 
 
+def test_another_key_of_the_same_user(bench, hub, alice, admin):
+    """A key that was stolen is replaced, the name stays: what the old key had goes, tickets in hand too."""
+    joined = Joined(bench, hub, alice).both(1000)
+    ticket, key = ticket_of(alice, "raw01")
+    other = keygen(bench.folder("new-key") / "key")
+    hub.lines = [line.replace(alice.public, public_key(other)) if line.startswith("alice ") else line for line in hub.lines]
+    hub.write_users()
+    for edge in (joined.a, joined.b):
+        assert edge.wait_over()
+    wait_for(lambda: rows(admin) == [] and pairs(hub) == [], 20)
+    final, text = refused(hub, ticket, key, "a")
+    assert final and "may not reach" in text, text
+
+
 def test_revoke(joined, hub, admin):
     joined.both(1000)
     admin.hub_says("revoke", "raw01").ok()
@@ -428,7 +442,7 @@ def test_refusals_of_the_first_connection(bench, hub, alice, admin, web01):
     assert len(secret) == 32
 
     def end_of(machine, user="alice", expiry=LIFE):
-        ticket, key = make_ticket(secret, machine, user, int(time.time()) + expiry, joined=True)
+        ticket, key = make_ticket(secret, machine, user, int(time.time()) + expiry, joined=(bob if user == "bob" else alice).public)
         final, text = refused(hub, ticket, key, "a")
         assert final, text
         return text
@@ -465,7 +479,7 @@ def test_limits(bench, alice):
     assert "sessions-per-user" in user.hub_says("ticket", "web01").failed(1).err
     # A ticket from before the limit was reached: it is not got round by saying that the stream is an old one.
     for epoch in (0, 1):
-        ticket, key = make_ticket((hub.state / "secret").read_bytes(), "web01", "carol", int(time.time()) + LIFE, joined=True)
+        ticket, key = make_ticket((hub.state / "secret").read_bytes(), "web01", "carol", int(time.time()) + LIFE, joined=user.public)
         assert "sessions-per-user" in Edge(hub, ticket, key, "a", epoch=epoch).wait_over()
     for edge in edges:
         edge.close()
@@ -479,7 +493,7 @@ def test_fifty_at_once(bench, hub, alice, web01, admin):
     for _ in range(50):
         ticket, key = ticket_of(alice) if len(edges) % 10 == 0 else (None, None)
         if ticket is None:
-            ticket, key = make_ticket((hub.state / "secret").read_bytes(), "web01", "alice", int(time.time()) + LIFE, joined=True)
+            ticket, key = make_ticket((hub.state / "secret").read_bytes(), "web01", "alice", int(time.time()) + LIFE, joined=alice.public)
         edges.append(Edge(hub, ticket, key, "a"))
         bench.closers.append(edges[-1].close)
     for edge in edges:

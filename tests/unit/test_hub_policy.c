@@ -297,26 +297,36 @@ static void damaged_files(void **state)
     }
 }
 
-/* The rights of a name, where there is no key to look at. */
+/* The rights of a name and what a ticket says of its key. */
 static void by_name(void **state)
 {
     (void)state;
     struct complaints c;
+    uint8_t ed[TICKET_USER_KEY_SIZE], p256[TICKET_USER_KEY_SIZE], p384[TICKET_USER_KEY_SIZE],
+        p521[TICKET_USER_KEY_SIZE];
+    assert_int_equal(ticket_user_key(KEY_ED25519, ed), 0);
+    assert_int_equal(ticket_user_key(KEY_P256, p256), 0);
+    assert_int_equal(ticket_user_key(KEY_P384, p384), 0);
+    assert_int_equal(ticket_user_key(KEY_P521, p521), 0);
     struct policy *p = parse("alice machines=\"db-*\",expiry-time=\"19700101000500Z\" " KEY_ED25519 "\n"
                              "alice machines=\"web-*,!web-9\",from=\"198.51.100.0/24\" " KEY_P256 "\n"
                              "bob publish=\"web-*\" " KEY_P384 "\nroot admin " KEY_P521 "\n",
                              &c);
-    assert_int_equal(policy_may(p, "alice", "198.51.100.1", "web-1", 0)->line, 2);
-    assert_int_equal(policy_may(p, "alice", NULL, "web-1", 0)->line, 2);
-    assert_null(policy_may(p, "alice", "192.0.2.1", "web-1", 0));
-    assert_null(policy_may(p, "alice", "198.51.100.1", "web-9", 0));
-    assert_int_equal(policy_may(p, "alice", "192.0.2.1", "db-1", 299)->line, 1);
-    assert_null(policy_may(p, "alice", "192.0.2.1", "db-1", 300));
-    assert_null(policy_may(p, "alice", NULL, "mail-1", 0));
-    assert_null(policy_may(p, "bob", NULL, "web-1", 0)); /* to publish is not to use */
-    assert_int_equal(policy_may(p, "root", "192.0.2.1", "web-9", 0)->line, 4);
-    assert_null(policy_may(p, "Alice", NULL, "web-1", 0));
-    assert_null(policy_may(p, "", NULL, "web-1", 0));
+    assert_int_equal(policy_may(p, "alice", "198.51.100.1", "web-1", 0, p256)->line, 2);
+    assert_int_equal(policy_may(p, "alice", NULL, "web-1", 0, p256)->line, 2);
+    assert_null(policy_may(p, "alice", "192.0.2.1", "web-1", 0, p256));
+    assert_null(policy_may(p, "alice", "198.51.100.1", "web-9", 0, p256));
+    assert_int_equal(policy_may(p, "alice", "192.0.2.1", "db-1", 299, ed)->line, 1);
+    assert_null(policy_may(p, "alice", "192.0.2.1", "db-1", 300, ed));
+    assert_null(policy_may(p, "alice", NULL, "mail-1", 0, ed));
+    assert_null(policy_may(p, "bob", NULL, "web-1", 0, p384)); /* to publish is not to use */
+    assert_int_equal(policy_may(p, "root", "192.0.2.1", "web-9", 0, p521)->line, 4);
+    assert_null(policy_may(p, "Alice", NULL, "web-1", 0, p256));
+    assert_null(policy_may(p, "", NULL, "web-1", 0, p256));
+    /* One key of a name is not the other. */
+    assert_null(policy_may(p, "alice", "198.51.100.1", "web-1", 0, ed));
+    assert_null(policy_may(p, "alice", "192.0.2.1", "db-1", 299, p256));
+    assert_null(policy_may(p, "root", "192.0.2.1", "web-9", 0, ed));
     policy_free(p);
 }
 

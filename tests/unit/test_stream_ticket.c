@@ -39,6 +39,28 @@ static void test_round_trip(void **state)
                      strlen(text));
 }
 
+/* A joined one says by which key it was asked for; the others say nothing, and no byte is left over. */
+static void test_the_key_of_the_user(void **state)
+{
+    struct ticket t = sample("web01", "alice"), back;
+    uint8_t key[TICKET_KEY_SIZE], other[TICKET_USER_KEY_SIZE];
+    char text[TICKET_TEXT_MAX], plain[TICKET_TEXT_MAX];
+
+    (void)state;
+    assert_int_equal(ticket_user_key("ssh-ed25519 AAAA", t.user_key), 0);
+    assert_int_equal(ticket_user_key("ssh-ed25519 AAAB", other), 0);
+    assert_memory_not_equal(t.user_key, other, sizeof other);
+    assert_int_equal(ticket_make(secret, &t, plain, key), 0);
+    t.id[0] |= 0x80;
+    assert_int_equal(ticket_make(secret, &t, text, key), 0);
+    assert_true(strlen(text) > strlen(plain));
+    assert_int_equal(ticket_open(secret, text, &back, key), 0);
+    assert_memory_equal(back.user_key, t.user_key, sizeof t.user_key);
+    assert_int_equal(ticket_open(secret, plain, &back, key), 0);
+    memset(other, 0, sizeof other);
+    assert_memory_equal(back.user_key, other, sizeof other);
+}
+
 static void test_longest_names(void **state)
 {
     char machine[NAMES_MACHINE_MAX + 1], user[NAMES_USER_MAX + 1], text[TICKET_TEXT_MAX];
@@ -51,6 +73,7 @@ static void test_longest_names(void **state)
     memset(user, 'u', sizeof user - 1);
     user[sizeof user - 1] = '\0';
     t = sample(machine, user);
+    t.id[0] |= 0x80;
     t.expiry_s = INT64_MAX;
     assert_int_equal(ticket_make(secret, &t, text, key), 0);
     assert_int_equal(ticket_open(secret, text, &back, key), 0);
@@ -185,6 +208,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_the_key_of_the_user),
         cmocka_unit_test(test_longest_names),
         cmocka_unit_test(test_bad_input_to_make),
         cmocka_unit_test(test_every_change_is_refused),

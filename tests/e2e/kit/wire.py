@@ -179,11 +179,14 @@ def stream_id(joined=False):
     return bytes([first & 0x7f | (0x80 if joined else 0), *rest])
 
 
-def make_ticket(secret, machine, user, expiry, stream=None, joined=False):
-    stream = stream or stream_id(joined)
+def make_ticket(secret, machine, user, expiry, stream=None, joined=None):
+    """joined: the line of the public key by which the user asked for it."""
+    stream = stream or stream_id(joined is not None)
     payload = bytes([1]) + stream + struct.pack(">Q", expiry)
     for text in (machine, user):
         payload += bytes([len(text)]) + text.encode()
+    if joined is not None:
+        payload += hashlib.sha256(" ".join(joined.split()[:2]).encode()).digest()[:8]
     mac = hmac.digest(secret, b"multissh ticket v1\0" + payload, "sha256")
     key = hmac.digest(secret, b"multissh stream key v1\0" + payload, "sha256")
     return f"{b64url(payload)}.{b64url(mac)}", key
