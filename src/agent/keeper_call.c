@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum state { CONNECTING, CHALLENGED, ANSWERED, STARTED, READY };
+enum state { CHALLENGED, ANSWERED, STARTED, READY };
 
 struct keeper_call {
     const struct keeper_call_calls *calls;
@@ -20,8 +20,7 @@ struct keeper_call {
     bool agent, freed;
     struct keeper_place place;
     uint8_t keeper_nonce[KEEPER_NONCE_SIZE], nonce[KEEPER_NONCE_SIZE];
-    uv_pipe_t *pipe; /* until the link has it */
-    uv_connect_t connect;
+    int failed; /* a code of libuv's, to be told in a later turn */
     struct keeper_link *link;
     uv_timer_t timer;
 };
@@ -39,9 +38,6 @@ void keeper_call_free(struct keeper_call *c)
         return;
     c->freed = true;
     keeper_link_free(c->link);
-    if (c->pipe != NULL)
-        uv_close((uv_handle_t *)c->pipe, (uv_close_cb)free);
-    c->pipe = NULL;
     uv_close((uv_handle_t *)&c->timer, on_timer_closed);
 }
 
@@ -56,7 +52,11 @@ void keeper_call_send(struct keeper_call *c, cJSON *message)
 static void on_timer(uv_timer_t *timer)
 {
     struct keeper_call *c = timer->data;
-    c->calls->ended(c->arg, false, "it does not answer");
+    if (c->failed != 0)
+        c->calls->ended(c->arg, c->failed == UV_ECONNREFUSED || c->failed == UV_ENOENT,
+                        uv_strerror(c->failed));
+    else
+        c->calls->ended(c->arg, false, "it does not answer");
 }
 
 /* --- who are they? --- */
@@ -127,22 +127,6 @@ static const struct keeper_link_calls link_calls = {.message = on_message, .ende
 
 /* --- one that is there --- */
 
-static void on_connected(uv_connect_t *req, int status)
-{
-    struct keeper_call *c = req->data;
-    if (status == UV_ECANCELED || c->freed)
-        return;
-    if (status == 0) {
-        uv_stream_t *stream = (uv_stream_t *)c->pipe;
-        c->pipe = NULL;
-        status = keeper_link_new(stream, &link_calls, c, &c->link);
-    }
-    if (status != 0)
-        c->calls->ended(c->arg, status == UV_ECONNREFUSED || status == UV_ENOENT, uv_strerror(status));
-    else
-        c->state = CHALLENGED;
-}
-
 static struct keeper_call *make(uv_loop_t *loop, const struct keeper_place *place,
                                 const struct keeper_call_calls *calls, void *arg)
 {
@@ -158,6 +142,20 @@ static struct keeper_call *make(uv_loop_t *loop, const struct keeper_place *plac
     return c;
 }
 
+/* Returns 0 or a negative code of libuv's. */
+static int connect_to(struct keeper_call *c, uv_loop_t *loop)
+{
+    uv_pipe_t *pipe = calloc(1, sizeof *pipe);
+    if (pipe == NULL)
+        return UV_ENOMEM;
+    uv_pipe_init(loop, pipe, 0);
+    int r = keeper_place_connect(&c->place, pipe);
+    if (r == 0)
+        return keeper_link_new((uv_stream_t *)pipe, &link_calls, c, &c->link);
+    uv_close((uv_handle_t *)pipe, (uv_close_cb)free);
+    return r;
+}
+
 int keeper_call_new(uv_loop_t *loop, const struct keeper_place *place, bool agent,
                     const struct keeper_call_calls *calls, void *arg, struct keeper_call **ret_c)
 {
@@ -165,17 +163,14 @@ int keeper_call_new(uv_loop_t *loop, const struct keeper_place *place, bool agen
     if (c == NULL)
         return -ENOMEM;
     c->agent = agent;
-    c->pipe = calloc(1, sizeof *c->pipe);
-    int r = c->pipe != NULL ? crypto_random(c->nonce, sizeof c->nonce) : -ENOMEM;
-    if (c->pipe != NULL)
-        uv_pipe_init(loop, c->pipe, 0);
-    c->connect.data = c;
-    if (r == 0)
-        r = keeper_place_connect(place, &c->connect, c->pipe, on_connected);
-    if (r != 0) {
+    if (crypto_random(c->nonce, sizeof c->nonce) != 0) {
         keeper_call_free(c);
-        return r;
+        return -EIO;
     }
+    c->state = CHALLENGED;
+    c->failed = connect_to(c, loop);
+    if (c->failed != 0)
+        uv_timer_start(&c->timer, on_timer, 0, 0);
     *ret_c = c;
     return 0;
 }

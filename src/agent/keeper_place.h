@@ -46,9 +46,9 @@ int keeper_place_each(const char *state_dir, keeper_place_fn *fn, void *arg);
 int keeper_place_proof(const struct keeper_place *p, char side, const uint8_t keeper_nonce[KEEPER_NONCE_SIZE],
                        const uint8_t nonce[KEEPER_NONCE_SIZE], uint8_t ret_mac[CRYPTO_HASH_SIZE]);
 
-/* The siblings: where it listens. Return 0 or libuv's negative code; the connection's own outcome comes by fn. */
+/* The siblings: where it listens. Return 0 or libuv's negative code; pipe, which is initialised, is then connected. */
 int keeper_place_bind(const struct keeper_place *p, uv_pipe_t *pipe);
-int keeper_place_connect(const struct keeper_place *p, uv_connect_t *req, uv_pipe_t *pipe, uv_connect_cb fn);
+int keeper_place_connect(const struct keeper_place *p, uv_pipe_t *pipe);
 void keeper_place_unbind(const struct keeper_place *p);
 
 #endif

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* The path of a Unix socket has about 100 bytes, and a state folder may be deeper: the way leads through the folder's
@@ -28,15 +30,19 @@ int keeper_place_bind(const struct keeper_place *p, uv_pipe_t *pipe)
     return r;
 }
 
-int keeper_place_connect(const struct keeper_place *p, uv_connect_t *req, uv_pipe_t *pipe, uv_connect_cb fn)
+int keeper_place_connect(const struct keeper_place *p, uv_pipe_t *pipe)
 {
-    char path[100];
-    int fd = socket_path(p, path, sizeof path);
-    if (fd < 0)
-        return fd;
-    uv_pipe_connect(req, pipe, path, fn); /* connects at once */
-    close(fd);
-    return 0;
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    int fd = socket_path(p, to.sun_path, sizeof to.sun_path);
+    int s = fd < 0 ? -1 : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int r = fd < 0 ? fd : s < 0 || connect(s, (const struct sockaddr *)&to, sizeof to) != 0 ? -errno : 0;
+    if (r == 0)
+        r = uv_pipe_open(pipe, s);
+    if (r != 0 && s >= 0)
+        close(s);
+    if (fd >= 0)
+        close(fd);
+    return r;
 }
 
 void keeper_place_unbind(const struct keeper_place *p)
