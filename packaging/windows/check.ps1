@@ -1,7 +1,7 @@
 #requires -Version 5.1
 <#
 .SYNOPSIS
-    Checks multissh-agent.exe and multissh-sshd.exe on this Windows machine, and prints a report.
+    Checks multissh-agent.exe, multissh-sshd.exe and multissh.exe on this Windows machine, and prints a report.
 
 .DESCRIPTION
     Run it in Windows PowerShell 5.1 or later from the folder of the unpacked zip, on 64-bit Windows 10 1809, Server 2019 or
@@ -430,7 +430,7 @@ function Stop-Here([string]$Words) {
 Write-Line "multiSSH on $($Windows.Caption) $($Windows.Version), PowerShell $($PSVersionTable.PSVersion), $(if ($Elevated) { 'elevated' } else { 'not elevated' }), $($Identity.Name), $(Get-Date -Format u)"
 if (-not [Environment]::Is64BitProcess) { Stop-Here 'this is a 32-bit PowerShell; use the one in %SystemRoot%\System32\WindowsPowerShell' }
 if ($Build -lt 17763) { Stop-Here "Windows 10 1809 (build 17763) is the first that has pseudo consoles; this is build $Build" }
-foreach ($name in 'multissh-agent.exe', 'multissh-sshd.exe') {
+foreach ($name in 'multissh-agent.exe', 'multissh-sshd.exe', 'multissh.exe') {
     if (-not (Test-Path -LiteralPath (Join-Path $Here $name))) { Stop-Here "$name is not beside this script in $Here" }
 }
 $Ssh = Find-Tool 'ssh.exe'
@@ -532,9 +532,10 @@ $Work = New-Folder (Join-Path (Short-Path ([IO.Path]::GetTempPath().TrimEnd('\')
 
 try {
     $Bin = New-Folder (Join-Path $Work 'bin')
-    foreach ($name in 'multissh-agent.exe', 'multissh-sshd.exe') { Copy-Item -LiteralPath (Join-Path $Here $name) -Destination $Bin }
+    foreach ($name in 'multissh-agent.exe', 'multissh-sshd.exe', 'multissh.exe') { Copy-Item -LiteralPath (Join-Path $Here $name) -Destination $Bin }
     $Agent = Join-Path $Bin 'multissh-agent.exe'
     $Sshd = Join-Path $Bin 'multissh-sshd.exe'
+    $Client = Join-Path $Bin 'multissh.exe'
     $Files = New-Folder (Join-Path $Work 'files')
     $ClientKey = Join-Path $Work 'key'
     $ClientPublic = New-Key $ClientKey
@@ -548,7 +549,7 @@ try {
 
     # --- the programs ---
 
-    foreach ($program in $Agent, $Sshd) {
+    foreach ($program in $Agent, $Sshd, $Client) {
         $name = [IO.Path]::GetFileNameWithoutExtension($program)
         Check "$name --version and --help" {
             $done = Invoke-Program $program @('--version')
@@ -1042,6 +1043,11 @@ try {
                 $done = Invoke-Ssh @('hub', 'list') -Config (New-HubClient $Me $ClientKey)
                 Assert ($done.Status -eq 0 -and $done.Out -match [regex]::Escape($ServiceName)) (Show $done)
             }
+            Check 'multissh lists it' {
+                if (-not ($Join -and $HubLogin)) { Skip 'no -HubLogin USER@HOST:PORT was given' }
+                $done = Invoke-Program $Client @('--hub', 'hub', '--ssh-config', (New-HubClient $Me $ClientKey), 'list') -Seconds 60
+                Assert ($done.Status -eq 0 -and $done.Out -match [regex]::Escape($ServiceName)) (Show $done)
+            }
         }
 
         # A listener that runs as the system, as the service does, and starts a server for each connection: so the tokens of
@@ -1256,6 +1262,20 @@ public static class CheckListener
                 if (-not ($Join -and $HubLogin)) { Skip 'no -Join and -HubLogin were given' }
                 $done = Invoke-Ssh @('machine', 'whoami') -Config (New-HubClient $TestAccount $ClientKey)
                 Assert ($done.Status -eq 0 -and $done.Out.Trim() -eq "$env:COMPUTERNAME\$TestAccount") (Show $done)
+            }
+            Check 'through the hub by multissh, as the account; the session goes on while the service is restarted' {
+                if (-not ($Join -and $HubLogin)) { Skip 'no -Join and -HubLogin were given' }
+                $words = @('--hub', 'hub', '--ssh-config', (New-HubClient $TestAccount $ClientKey), 'ssh', '-i', $ClientKey, '-o', 'IdentitiesOnly=yes',
+                    '-o', 'StrictHostKeyChecking=accept-new', '-o', "UserKnownHostsFile=$(Forward (Join-Path $Work 'known-multissh'))", "$TestAccount@$ServiceName")
+                $done = Invoke-Program $Client ($words + @('whoami')) -Seconds 60
+                Assert ($done.Status -eq 0 -and $done.Out.Trim() -eq "$env:COMPUTERNAME\$TestAccount") (Show $done)
+                $session = Start-Job -ScriptBlock { param($Program, $Words) & $Program @Words 2>&1 } -ArgumentList $Client, ($words + @('echo begun & ping -n 21 127.0.0.1 >nul & echo went on'))
+                try {
+                    Start-Sleep -Seconds 5
+                    Assert-Ok (Invoke-Program $ServiceAgent @('service', 'restart') -Seconds 120)
+                    $said = Receive-Job -Job $session -Wait
+                    Assert ("$said" -match 'begun' -and "$said" -match 'went on') "it said: $said"
+                } finally { Remove-Job -Job $session -Force -ErrorAction SilentlyContinue }
             }
         }
 

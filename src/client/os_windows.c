@@ -110,6 +110,8 @@ int os_take_output(void)
 {
     int fd = _dup(1), nowhere = fd >= 0 ? _open("NUL", _O_WRONLY | _O_NOINHERIT) : -1;
     int r = fd < 0 || nowhere < 0 || _dup2(nowhere, 1) != 0 ? -errno : fd;
+    if (fd >= 0) /* who reads it waits for the end of all that have it */
+        SetHandleInformation((HANDLE)_get_osfhandle(fd), HANDLE_FLAG_INHERIT, 0);
     if (nowhere >= 0)
         _close(nowhere);
     if (r < 0 && fd >= 0)
