@@ -24,10 +24,8 @@ static const char *on_message(void *arg, const char *type, const cJSON *m)
     (void)arg;
     (void)m;
     t.messages++;
-    if (strlen(t.types) + strlen(type) + 2 < sizeof t.types) {
-        strcat(t.types, type);
-        strcat(t.types, " ");
-    }
+    size_t n = strlen(t.types);
+    (void)snprintf(t.types + n, sizeof t.types - n, "%s ", type);
     if (t.free_at_first) {
         keeper_link_free(t.link);
         t.link = NULL;
