@@ -33,6 +33,7 @@ struct pair {
     struct seqpacket *channel; /* NULL: gone */
     uv_process_t *process;     /* NULL: reaped, or somebody else's child */
     uint64_t asked;            /* since when it is to say what it is; 0: known */
+    bool late;                 /* it has not, and nobody waits for it any more */
     bool ordered;
     uint64_t to_machine, from_machine; /* as last heard */
     char berth[BERTHS_NAME_MAX + 1];
@@ -44,7 +45,7 @@ struct pairs {
     void *arg;
     struct berths *berths;
     struct pair *list;
-    size_t asked;
+    size_t asked;     /* that are waited for */
     uv_timer_t timer; /* while searching, or something is asked */
     uint64_t search_until, done_by;
     bool searching;
@@ -83,7 +84,7 @@ static void exited_cb(uv_process_t *h, int64_t status, int signal)
 
 static void known(struct pair *p)
 {
-    if (p->asked != 0)
+    if (p->asked != 0 && !p->late)
         p->all->asked--;
     p->asked = 0;
 }
@@ -333,11 +334,12 @@ static void look_cb(uv_timer_t *h)
         if ((rc >= 0 && rc < LOOKS) || now >= ps->search_until)
             ps->searching = false;
     }
-    for (struct pair *p = ps->list, *next = NULL; p != NULL; p = next) {
-        next = p->next;
-        if (p->asked != 0 && now >= p->asked + ANSWER_MS) {
+    for (struct pair *p = ps->list; p != NULL; p = p->next) {
+        if (p->asked != 0 && !p->late && now >= p->asked + ANSWER_MS) {
+            /* A stopped one, perhaps: it is taken up when it goes on. */
             log_limited(&ps->limit, LOG_LEVEL_WARN, "a pair of an earlier hub does not answer");
-            pair_leave(p);
+            p->late = true;
+            ps->asked--;
         }
     }
     if (ps->done != NULL && ((!ps->searching && ps->asked == 0) || now >= ps->done_by)) {

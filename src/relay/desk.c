@@ -13,6 +13,7 @@
 #define PROTOCOL 1
 #define MESSAGE_MAX 16384
 #define FIRST_MS 10000
+#define DEAF_MS 1000
 #define ORPHAN_DEFAULT_MS 3600000
 
 /* Returns 0 with the message, -EAGAIN, -ECONNRESET (the end), or another negative code. */
@@ -98,8 +99,11 @@ static void take_in(struct desk *d)
     socklen_t n = sizeof peer;
     int fd = accept4(d->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-    if (fd < 0)
+    if (fd < 0) {
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+            d->deaf_until = clock_now_ms() + DEAF_MS;
         return;
+    }
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0 || (peer.uid != 0 && peer.uid != geteuid())) {
         close(fd);
         return;
@@ -165,7 +169,7 @@ static void hear_hub(struct desk *d)
 void desk_poll(const struct desk *d, struct pollfd *fds)
 {
     fds[0] = (struct pollfd){.fd = d->hub, .events = POLLIN};
-    fds[1] = (struct pollfd){.fd = d->listener, .events = POLLIN};
+    fds[1] = (struct pollfd){.fd = clock_now_ms() < d->deaf_until ? -1 : d->listener, .events = POLLIN};
     fds[2] = (struct pollfd){.fd = d->candidate, .events = POLLIN};
 }
 
@@ -185,7 +189,9 @@ uint64_t desk_due(const struct desk *d)
 {
     uint64_t at = d->alone_since != 0 ? d->alone_since + d->orphan_ms : UINT64_MAX;
 
-    return d->candidate >= 0 && d->candidate_until < at ? d->candidate_until : at;
+    if (d->candidate >= 0 && d->candidate_until < at)
+        at = d->candidate_until;
+    return clock_now_ms() < d->deaf_until && d->deaf_until < at ? d->deaf_until : at;
 }
 
 bool desk_orphaned(const struct desk *d)

@@ -16,6 +16,7 @@ struct desk {
     int hub, listener, candidate; /* -1: none */
     uint64_t candidate_until;     /* for its first message (ms, monotonic) */
     uint64_t alone_since;         /* without a hub; 0: there is one */
+    uint64_t deaf_until;          /* the listener is left alone: a descriptor could not be had */
     uint64_t orphan_ms;
     cJSON *facts; /* the message `pair` */
     bool ordered; /* the hub wants the end */

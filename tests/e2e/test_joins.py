@@ -2,6 +2,7 @@
 import contextlib
 import os
 import re
+import signal
 import socket
 import struct
 import threading
@@ -696,6 +697,27 @@ def test_a_pair_that_is_killed(joined, hub):
     joined.a.wait_live()
     joined.b.wait_live()
     joined.both(20_000).finish()
+
+
+def test_a_pair_that_stood_still(bench, hub, alice, admin, web01):
+    """Longer than a hub waits for its answer: it is taken up when it goes on, or nobody could end it."""
+    ticket, key = ticket_of(alice)
+    edge = Edge(hub, ticket, key, "a")
+    bench.closers.append(edge.close)
+    edge.wait_received(8)
+    (pid,) = pairs(hub)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        hub.process.kill()
+        hub.start()
+        hub.process.wait_log("a pair of an earlier hub does not answer", 40)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    (row,) = wait_for(lambda: rows(admin), 20)
+    assert row[1:3] == ["alice", "web01"]
+    admin.hub_says("kill", row[0]).ok()
+    assert "killed by the hub's admin" in edge.wait_over()
+    wait_for(lambda: pairs(hub) == [] and os.listdir(hub.state / "joins") == [], 20)
 
 
 def test_strangers_in_the_folder(bench, hub, alice, admin):
