@@ -229,7 +229,7 @@ def test_a_client_that_vanishes_leaves_no_process(winbox, alice, prefix, termina
     options = ["-tt"] if terminal else []
     session = alice.jump_popen("winbox", f"{PROBE} tree 2", options=options)
     wait_for(lambda: list(winbox.processes().values()).count("probe.exe") == 7, 30, lambda: f"seven: {winbox.processes()}")
-    running = set(winbox.processes()) - {winbox.process.pid}
+    running = set(winbox.others())
     os.kill(session.pid, signal.SIGKILL)
     prefix.wait_gone(running, 20)
 
@@ -251,12 +251,12 @@ def test_a_session_that_is_closed_ends_its_tree_and_no_other(winbox, alice, mast
 
 def test_what_a_command_leaves_behind_ends_with_the_session(winbox, alice, prefix):
     """It holds the output open, as everywhere; and does not outlive the session, for that has a job."""
-    before = set(winbox.processes())
+    before = set(winbox.others())
     session = alice.jump_popen("winbox", f"start /b {PROBE} tree 0 >NUL 2>NUL <NUL& echo done")
     assert session.stdout.readline() == b"done\r\n"
     wait_for(lambda: "probe.exe" in winbox.processes().values(), 20)
     session.kill()
-    wait_for(lambda: set(winbox.processes()) <= before, 20, lambda: f"all has ended: {winbox.processes()}")
+    wait_for(lambda: set(winbox.others()) <= before, 20, lambda: f"all has ended: {winbox.processes()}")
 
 
 def test_signals(winbox, bench, alice, prefix):

@@ -265,6 +265,10 @@ class WinAgent(Agent):
         """What it runs, and what these run: pid -> the program's name."""
         return self.prefix.programs(self.mark_of)
 
+    def others(self):
+        """What it runs beside itself and its keepers: pid -> the program's name."""
+        return {pid: name for pid, name in self.processes().items() if name != "multissh-agent.exe"}
+
     def end(self):
         pass  # _end does
 
