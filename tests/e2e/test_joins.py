@@ -17,6 +17,7 @@ from kit.wait import wait_for
 from kit.wire import Control, Stream, connect, make_ticket, preamble, refusal, refused, unb64url
 
 bench, hub, alice, admin, sshd, web01 = setup("function")
+pytestmark = pytest.mark.slow
 
 LIFE = 300  # seconds, of a ticket
 

@@ -12,6 +12,8 @@ from kit import proc, survive
 from kit.bench import sanitized
 from kit.parts import SLOW
 
+pytestmark = pytest.mark.slow
+
 BOUND = 3.0
 ONCE = 2 * BOUND * SLOW
 ROUNDS = int(os.environ.get("SURVIVE_ROUNDS", "20"))
