@@ -98,7 +98,7 @@ static void takes_lines(void **state)
 static void garbage(void **state)
 {
     (void)state;
-    say("{\"type\":\"one\"}\nGET / HTTP/1.1\n{\"type\":\"two\"}\n", 47);
+    say("{\"type\":\"one\"}\nGET / HTTP/1.1\n{\"type\":\"two\"}\n", 45);
     run();
     assert_string_equal(t.types, "one ");
     assert_string_equal(t.ended, "what came is no message");
