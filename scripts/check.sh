@@ -55,9 +55,9 @@ run_suite() { # folder, title
 	echo "== end-to-end tests, $title"
 	local parallel=()
 	if /usr/bin/python3 -c 'import xdist' 2>/dev/null; then
-		parallel=(-n "${TEST_JOBS:-8}" --dist worksteal)
+		parallel=(-n "${TEST_JOBS:-7}" --dist worksteal)
 		# Version 3.1 of xdist, Debian 12's, does not have worksteal.
-		/usr/bin/python3 -m pytest --help 2>/dev/null | grep -q worksteal || parallel=(-n "${TEST_JOBS:-8}" --dist load)
+		/usr/bin/python3 -m pytest --help 2>/dev/null | grep -q worksteal || parallel=(-n "${TEST_JOBS:-7}" --dist load)
 	fi
 	local watcher=''
 	if [ "${select[1]}" = long ]; then # what the tests say meanwhile
