@@ -3,7 +3,8 @@
 # it. As root in network namespaces of its own, with a NAT router before the machine; otherwise on loopback, with a relay that
 # can be cut. Nothing of yours is touched and nothing is left running.   usage: demo-survive.sh [--loopback] [BUILD FOLDER]
 set -euo pipefail
-cd "$(dirname "$0")/.."
+scripts=$(realpath "$(dirname "$0")")
+cd "$scripts/.."
 
 loopback=''
 if [ "${1:-}" = --loopback ]; then
@@ -27,6 +28,9 @@ hosts=(hub user inet home web01)
 names=()
 last=''
 hub_pid='' agent_pid='' ssh_pid='' relay_pid=''
+
+# shellcheck source=scripts/demo-lib.sh
+. "$scripts/demo-lib.sh"
 
 go_to() { # host: sets the words that run a command there
 	there=()
@@ -66,14 +70,7 @@ finish() {
 			ip netns del "$net-$host" 2>/dev/null
 		done
 	fi
-	if [ $status -ne 0 ] && [ $status -ne 130 ] && [ $status -ne 143 ]; then
-		echo >&2
-		echo "The demo failed. What the programs wrote last:" >&2
-		for name in "${names[@]}"; do
-			echo "--- $name" >&2
-			tail -n 20 "$dir/$name.log" >&2
-		done
-	fi
+	tell_failure $status
 	rm -rf "$dir"
 	exit $status
 }
@@ -84,16 +81,6 @@ trap 'exit 143' TERM HUP
 end() { # pid, signal
 	kill -"$2" "$1" 2>/dev/null
 	wait "$1" 2>/dev/null
-}
-
-if [ -t 1 ]; then
-	bold=$(printf '\033[1m') dim=$(printf '\033[2m') plain=$(printf '\033[0m')
-else
-	bold='' dim='' plain=''
-fi
-
-step() {
-	printf '\n%s== %s%s\n' "$bold" "$*" "$plain"
 }
 
 say() {
@@ -112,18 +99,6 @@ start() { # name, host, command...
 	# A session of its own, so that Ctrl-C reaches only this script, which then ends them in order. Its pid is the program's.
 	"${there[@]}" setsid "$@" >>"$dir/$name.log" 2>&1 </dev/null &
 	last=$!
-}
-
-await() { # what, seconds, command...
-	local what=$1 tries=$(($2 * 20))
-	shift 2
-	until "$@" >/dev/null 2>&1; do
-		if [ $((tries--)) -le 0 ]; then
-			echo "not in time: $what" >&2
-			return 1
-		fi
-		sleep 0.05
-	done
 }
 
 # --- the network ---
@@ -247,20 +222,6 @@ mend() {
 	else
 		in_net inet nft delete table ip cut
 	fi
-}
-
-free_ports() { # count
-	local port n=$1 hex used
-	used=$(awk '{ print $2 }' /proc/net/tcp /proc/net/tcp6 2>/dev/null | sed 's/.*://')
-	while [ "$n" -gt 0 ]; do
-		port=$((20000 + RANDOM % 12000))
-		hex=$(printf '%04X' $port)
-		if ! grep -q "^$hex$" <<<"$used"; then
-			echo $port
-			used+=$'\n'$hex
-			n=$((n - 1))
-		fi
-	done
 }
 
 listening() { # pid, port

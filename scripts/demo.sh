@@ -2,7 +2,8 @@
 # Shows the whole of multiSSH on this computer: a hub, two machines, a user; on loopback, in a temporary folder, with nothing of
 # yours touched and nothing left running.   usage: demo.sh [BUILD FOLDER]
 set -euo pipefail
-cd "$(dirname "$0")/.."
+scripts=$(realpath "$(dirname "$0")")
+cd "$scripts/.."
 
 build=$(realpath "${1:-build}")
 for program in multissh-hub multissh-front multissh-agent multissh-sshd; do
@@ -18,6 +19,9 @@ chmod 700 "$dir"
 last=''
 names=()
 hub_pid=''
+
+# shellcheck source=scripts/demo-lib.sh
+. "$scripts/demo-lib.sh"
 
 finish() {
 	local status=$? pid i pids
@@ -39,30 +43,13 @@ finish() {
 		kill "$pid" 2>/dev/null || true
 		wait "$pid" 2>/dev/null || true
 	done
-	if [ $status -ne 0 ] && [ $status -ne 130 ] && [ $status -ne 143 ]; then
-		echo >&2
-		echo "The demo failed. What the programs wrote last:" >&2
-		for i in "${names[@]}"; do
-			echo "--- $i" >&2
-			tail -n 20 "$dir/$i.log" >&2 || true
-		done
-	fi
+	tell_failure $status
 	rm -rf "$dir"
 	exit $status
 }
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-
-if [ -t 1 ]; then
-	bold=$(printf '\033[1m') dim=$(printf '\033[2m') plain=$(printf '\033[0m')
-else
-	bold='' dim='' plain=''
-fi
-
-step() {
-	printf '\n%s== %s%s\n' "$bold" "$*" "$plain"
-}
 
 show() { # what a person types, then the command that is run for it
 	local typed=$1
@@ -78,32 +65,6 @@ start() { # name, command...
 	# A session of its own, so that Ctrl-C reaches only this script, which then ends them in order.
 	setsid "$@" >"$dir/$name.log" 2>&1 </dev/null &
 	last=$!
-}
-
-await() { # what, seconds, command...
-	local what=$1 tries=$(($2 * 20))
-	shift 2
-	until "$@" >/dev/null 2>&1; do
-		if [ $((tries--)) -le 0 ]; then
-			echo "not in time: $what" >&2
-			return 1
-		fi
-		sleep 0.05
-	done
-}
-
-free_ports() { # count
-	local port n=$1 hex used
-	used=$(awk '{ print $2 }' /proc/net/tcp /proc/net/tcp6 2>/dev/null | sed 's/.*://')
-	while [ "$n" -gt 0 ]; do
-		port=$((20000 + RANDOM % 12000))
-		hex=$(printf '%04X' $port)
-		if ! grep -q "^$hex$" <<<"$used"; then
-			echo $port
-			used+=$'\n'$hex
-			n=$((n - 1))
-		fi
-	done
 }
 
 listening() { # port

@@ -98,9 +98,9 @@ void keeper_agent_came(struct keeper *k, struct keeper_link *link, bool list)
         return;
     log_info("an agent has come for the sessions that this process keeps");
     keeper_list(k, link);
-    for (size_t i = 0; i < k->n_untold; i++)
-        keeper_link_send(link, keeper_session_write(&k->untold[i], "closed"));
-    k->n_untold = 0;
+    for (size_t i = 0; i < k->untold.n; i++)
+        keeper_link_send(link, keeper_session_write(&k->untold.item[i], "closed"));
+    k->untold.n = 0;
 }
 
 void keeper_agent_left(struct keeper *k)
@@ -162,25 +162,14 @@ void keeper_say_failed(struct keeper *k, uint64_t id, const char *code, const ch
         cJSON_Delete(m);
 }
 
-/* The next agent tells the hub; only of the last ones, when they are many. */
-static void note_end(struct keeper *k, const struct keeper_session *s)
-{
-    keeper_session_log_end(s);
-    if (k->untold == NULL)
-        k->untold = calloc(UNTOLD_MAX, sizeof *k->untold);
-    if (k->untold == NULL)
-        return;
-    if (k->n_untold == UNTOLD_MAX)
-        memmove(k->untold, k->untold + 1, --k->n_untold * sizeof *k->untold);
-    k->untold[k->n_untold++] = *s;
-}
-
 void keeper_say_closed(struct keeper *k, const struct keeper_session *s)
 {
-    if (k->agent != NULL)
+    if (k->agent != NULL) {
         keeper_link_send(k->agent, keeper_session_write(s, "closed"));
-    else
-        note_end(k, s);
+        return;
+    }
+    keeper_session_log_end(s);
+    keeper_untold_add(&k->untold, s); /* the next agent tells the hub */
 }
 
 void keeper_say_look(struct keeper *k)
@@ -223,6 +212,7 @@ int keeper_run(const char *state_dir, struct errmsg *err)
 {
     static struct keeper k; /* there is one a process */
     k.loop = uv_default_loop();
+    keeper_untold_init(&k.untold, UNTOLD_MAX);
     keeper_settings_init(&k.set);
     snprintf(k.state_dir, sizeof k.state_dir, "%s", state_dir);
     keeper_set(&k);
@@ -237,7 +227,7 @@ int keeper_run(const char *state_dir, struct errmsg *err)
     jumps_free(k.jumps);
     SSL_CTX_free(k.tls);
     free(k.scratch);
-    free(k.untold);
+    keeper_untold_release(&k.untold);
     crypto_wipe(&k.set, sizeof k.set);
     crypto_wipe(k.place.token, sizeof k.place.token);
     return r == UV_ENOTSOCK ? -EINVAL : r;

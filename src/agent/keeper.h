@@ -10,6 +10,7 @@
 #include "agent/keeper_place.h"
 #include "agent/keeper_session.h"
 #include "agent/keeper_settings.h"
+#include "agent/keeper_untold.h"
 
 struct jumps;
 struct keeper_peers;
@@ -28,12 +29,11 @@ struct keeper {
     struct keeper_place place;
     uv_timer_t timer; /* when its life is to be looked at */
     uv_signal_t signals[2];
-    unsigned open;                 /* of the handles above */
-    uint64_t orphan_at;            /* since when there is no agent */
-    uint64_t end_at;               /* 0: it goes on; else when the last words have had their time */
-    bool drains;                   /* no more dials come */
-    struct keeper_session *untold; /* sessions that ended when there was no agent, for the next one */
-    size_t n_untold;
+    unsigned open;               /* of the handles above */
+    uint64_t orphan_at;          /* since when there is no agent */
+    uint64_t end_at;             /* 0: it goes on; else when the last words have had their time */
+    bool drains;                 /* no more dials come */
+    struct keeper_untold untold; /* sessions that ended when there was no agent, for the next one */
     bool over;
 };
 

@@ -12,6 +12,7 @@
 #define ADOPT_MS 3000 /* a start waits so long for those of earlier agents */
 #define ANSWER_MS 20000
 #define IDLE_MS 300000 /* without sessions, for one's own */
+#define UNTOLD_MAX 1000
 
 static void look(struct keepers *k);
 
@@ -227,6 +228,7 @@ int keepers_new(struct agent *a, struct keepers **ret_k)
     if (k == NULL)
         return -ENOMEM;
     k->agent = a;
+    keeper_untold_init(&k->untold, UNTOLD_MAX);
     k->refusals = k->failures = (struct log_limit){.burst = 20, .interval_ms = 1000};
     uv_timer_init(a->loop, &k->timer);
     k->timer.data = k;
@@ -252,7 +254,6 @@ void keepers_free(struct keepers *k)
         crypto_wipe(&kept->place, sizeof kept->place);
         free(kept);
     }
-    free(k->untold);
-    k->untold = NULL;
+    keeper_untold_release(&k->untold);
     uv_close((uv_handle_t *)&k->timer, on_closed);
 }

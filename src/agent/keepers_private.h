@@ -7,6 +7,7 @@
 #include "agent/dial.h"
 #include "agent/keeper_call.h"
 #include "agent/keeper_session.h"
+#include "agent/keeper_untold.h"
 #include "agent/keepers.h"
 #include "base/log.h"
 #include "stream/stream.h"
@@ -42,9 +43,8 @@ struct kept {
 
 struct keepers {
     struct agent *agent;
-    struct keeper_session *untold; /* ended when there was no hub to tell */
-    size_t n_untold;
-    struct kept *all, *own; /* own: gets the dials; NULL: there is none */
+    struct keeper_untold untold; /* ended when there was no hub to tell */
+    struct kept *all, *own;      /* own: gets the dials; NULL: there is none */
     uint64_t last_id;
     keepers_done_fn *done; /* until it was called */
     void *done_arg;

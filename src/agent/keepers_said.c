@@ -14,7 +14,6 @@
 
 #define REASON_MAX 1000
 #define AGAIN_MS 10000
-#define UNTOLD_MAX 1000
 
 struct kept_session *keepers_find(const struct kept *kept, const char *stream)
 {
@@ -93,21 +92,15 @@ static void tell_end(struct keepers *k, const struct keeper_session *s)
                             s->state == KEEPER_SESSION_LOST);
         return;
     }
-    if (k->untold == NULL)
-        k->untold = calloc(UNTOLD_MAX, sizeof *k->untold);
-    if (k->untold == NULL)
-        return;
-    if (k->n_untold == UNTOLD_MAX)
-        memmove(k->untold, k->untold + 1, --k->n_untold * sizeof *k->untold);
-    k->untold[k->n_untold++] = *s;
+    keeper_untold_add(&k->untold, s);
 }
 
 void keepers_welcome(struct keepers *k)
 {
-    size_t n = k->n_untold;
-    k->n_untold = 0;
-    for (size_t i = 0; i < n && k->untold != NULL; i++)
-        tell_end(k, &k->untold[i]);
+    size_t n = k->untold.n;
+    k->untold.n = 0;
+    for (size_t i = 0; i < n && k->untold.item != NULL; i++)
+        tell_end(k, &k->untold.item[i]);
 }
 
 static const char *take_closed(struct kept *kept, const cJSON *m)

@@ -22,7 +22,7 @@ struct local {
     struct stream *s;
     struct side in, out; /* of a connection the same */
     uv_idle_t later;     /* a file goes on in the next turn */
-    bool reading, read_ended, writing, shut, delivered, over;
+    bool reading, read_ended, writing, shut, over;
     int broken; /* a code */
     bool told;
     uv_write_t write;
@@ -77,7 +77,6 @@ static void on_shutdown(uv_shutdown_t *req, int status)
     (void)status;
     if (l->over)
         return;
-    l->delivered = true;
     stream_sink_eof_delivered(l->s);
     l->calls->moved(l->arg);
 }
@@ -99,7 +98,6 @@ static void close_output(struct local *l)
         return;
     if (l->out.stream != l->in.stream)
         close_stream(&l->out);
-    l->delivered = true;
     stream_sink_eof_delivered(l->s);
 }
 
@@ -286,11 +284,6 @@ void local_pump(struct local *l)
 bool local_ended(const struct local *l)
 {
     return l->read_ended;
-}
-
-bool local_delivered(const struct local *l)
-{
-    return l->delivered || l->broken != 0;
 }
 
 void local_before_output(struct local *l, void (*fn)(void *arg))

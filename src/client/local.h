@@ -30,8 +30,6 @@ void local_join(struct local *l, struct stream *s);
 void local_pump(struct local *l);
 /* Has its input ended? */
 bool local_ended(const struct local *l);
-/* Is all written that the stream had for it, the end too? */
-bool local_delivered(const struct local *l);
 /* Before the first bytes of a turn are written. NULL: nothing. */
 void local_before_output(struct local *l, void (*fn)(void *arg));
 

@@ -80,7 +80,7 @@ def test_demo_as_an_ordinary_user(bench):
     # The checkout may be where only its owner may go, as in /root.
     copy = bench.folder("copy")
     copy.chmod(0o755)
-    for file in [ROOT / "scripts/demo.sh", *BUILD.glob("multissh-*")]:
+    for file in [ROOT / "scripts/demo.sh", ROOT / "scripts/demo-lib.sh", *BUILD.glob("multissh-*")]:
         if file.is_file():
             shutil.copy(file, copy)
     done = bench.run(*in_a_world(bench, users, "/etc/passwd", "setpriv", f"--reuid={someone.pw_uid}", f"--regid={someone.pw_gid}", "--clear-groups",
