@@ -66,7 +66,7 @@ help:
 	@echo 'make windows    the programs for Windows, cross-built with mingw-w64: build-windows/multissh-VERSION-windows-x86_64.zip'
 	@echo 'make check-windows  the tests of these, under Wine (about five minutes)'
 	@echo 'make check-long the long tests: 1 GiB each way, with and without a rekey every megabyte; every fault of the network under'
-	@echo '                transfers and sessions, SURVIVE_ROUNDS=20 times (hours; fewer rounds, less)'
+	@echo '                transfers and sessions, SURVIVE_ROUNDS=20 times each (two hours; fewer rounds, less)'
 	@echo 'make bench      speed and CPU of file transfers beside OpenSSH (about twenty minutes); writes bench/RESULTS.md'
 	@echo 'make lint       compiler warnings (gcc and clang), clang-tidy, shellcheck, man pages, layering'
 	@echo 'make install    build and install below PREFIX=$(PREFIX)'

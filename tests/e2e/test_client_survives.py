@@ -44,7 +44,7 @@ def test_the_laptop_sleeps_and_wakes_up_elsewhere(world):
 @pytest.mark.slow
 def test_rsync_goes_on(world):
     need("rsync")
-    user, transfer = world.hosts["user"], world.transfer(30, 10)
+    user, transfer = world.hosts["user"], world.transfer(30, 10).start()
     transfer.middle()
     for strike, seconds in ((survive.blackhole, 3), (survive.abort_here, 0), (survive.hub_killed, 0), (survive.abort_there, 0)):
         # What was on its way moves on for a while: there is nothing to abort until it has come back.

@@ -2,7 +2,6 @@
 long they stood still."""
 import os
 import re
-import shutil
 import signal
 import statistics
 import subprocess
@@ -159,17 +158,26 @@ class Transfer:
     """rsync through the jump, at a limited speed so that there is a middle."""
 
     def __init__(self, bench, user, words, mebibytes, speed):
-        self.bench = bench
+        self.bench, self.user, self.words, self.speed = bench, user, words, speed
+        self.process = None
         self.source, self.target = bench.folder("source"), bench.folder("target")
         for number, share in enumerate((7, 2, 1)):
             with open(self.source / f"file{number}", "wb") as file:
                 for _ in range(mebibytes * share // 10):
                     file.write(os.urandom(1 << 20))
         self.size = sum(file.stat().st_size for file in self.source.iterdir())
-        *options, at = words
-        ssh = " ".join(["ssh", *user.options(), *options])
-        argv = ["rsync", "-a", "--inplace", f"--bwlimit={speed}m", "-e", ssh, f"{self.source}/", f"{at}:{self.target}/"]
-        self.process = bench.start("rsync", *argv, netns=user.netns)
+
+    def start(self):
+        """Anew, with nothing at the target."""
+        for file in self.target.iterdir():
+            file.unlink()
+        *options, at = self.words
+        ssh = " ".join(["ssh", *self.user.options(), *options])
+        argv = ["rsync", "-a", "--inplace", f"--bwlimit={self.speed}m", "-e", ssh, f"{self.source}/", f"{at}:{self.target}/"]
+        old, self.process = self.process, self.bench.start("rsync", *argv, netns=self.user.netns)
+        if old:
+            self.bench.replace(old, self.process)
+        return self
 
     def arrived(self):
         return sum(file.stat().st_size for file in self.target.iterdir())
@@ -181,10 +189,6 @@ class Transfer:
     def moves(self, timeout=30, now=None):
         before = self.arrived()
         wait_for(lambda: self.arrived() > before or not self.process.running(), timeout, "rsync moves again")
-
-    def remove(self):
-        for folder in (self.source, self.target):
-            shutil.rmtree(folder)
 
     def finish(self, timeout=180):
         status = self.process.popen.wait(timeout)
