@@ -8,6 +8,12 @@ void backoff_reset(struct backoff *b)
     b->step = 0;
 }
 
+void backoff_had(struct backoff *b)
+{
+    if (b->step > 1)
+        b->step = 1;
+}
+
 uint32_t backoff_next(struct backoff *b, uint32_t random)
 {
     uint32_t top = 2 * BACKOFF_MIN_MS;

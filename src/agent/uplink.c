@@ -75,15 +75,22 @@ static bool connected(const struct uplink *u)
     return u->state == UPLINK_HELD || u->state == UPLINK_ADMITTED;
 }
 
+uint32_t uplink_again(struct uplink *u)
+{
+    if (clock_now_ms() - u->since >= SETTLED_MS)
+        backoff_reset(&u->backoff);
+    else if (u->state == UPLINK_ADMITTED)
+        backoff_had(&u->backoff);
+    return backoff_next(&u->backoff, uplink_dice());
+}
+
 /* The connection that was admitted or held is gone. */
 static void lost(struct uplink *u, const char *why)
 {
     char text[700];
-    if (clock_now_ms() - u->since >= SETTLED_MS)
-        backoff_reset(&u->backoff);
     snprintf(text, sizeof text, "lost the hub %s: %s", u->to.host, why);
     u->said[0] = 0;
-    uplink_wait(u, backoff_next(&u->backoff, uplink_dice()), false, text);
+    uplink_wait(u, uplink_again(u), false, text);
 }
 
 /* This address came to nothing before the hub had said a word: the next one of this name, or the next hub. */

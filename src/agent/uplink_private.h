@@ -41,5 +41,7 @@ void uplink_wait(struct uplink *u, uint32_t ms, bool told, const char *text);
 /* The timer for a connection that stands: when the hub is to be asked, or is to be taken for dead. */
 void uplink_arm_keepalive(struct uplink *u);
 uint32_t uplink_dice(void);
+/* How long to wait, in ms, behind a connection that was admitted or held and is over. */
+uint32_t uplink_again(struct uplink *u);
 
 #endif

@@ -82,7 +82,7 @@ void uplink_said_bye(struct uplink *u, const char *code, const char *reason, int
     if (retry_ms >= 0)
         ms = backoff_wanted((uint64_t)retry_ms, uplink_dice());
     else
-        ms = shutdown ? backoff_next(&u->backoff, uplink_dice()) : backoff_wanted(TOLD_MS, uplink_dice());
+        ms = shutdown ? uplink_again(u) : backoff_wanted(TOLD_MS, uplink_dice());
     snprintf(text, sizeof text, "the hub %s ended the connection: %s (%s)", u->to.host, reason, code);
     u->said[0] = 0;
     uplink_wait(u, ms, !shutdown, text);

@@ -3,9 +3,9 @@
 
 #include "agent/backoff.h"
 
-static void grows_to_a_minute(void **state)
+static void grows_to_half_a_minute(void **state)
 {
-    static const uint32_t tops[] = {2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000};
+    static const uint32_t tops[] = {2000, 4000, 8000, 16000, 30000, 30000, 30000};
     (void)state;
     struct backoff b = {0};
     for (size_t i = 0; i < COUNT(tops); i++) {
@@ -17,6 +17,20 @@ static void grows_to_a_minute(void **state)
     }
     backoff_reset(&b);
     assert_in_range(backoff_next(&b, 12345), 1000, 2000);
+}
+
+static void what_worked_for_a_moment(void **state)
+{
+    (void)state;
+    struct backoff b = {0};
+    backoff_had(&b);
+    assert_in_range(backoff_next(&b, 12345), 1000, 2000);
+    for (int i = 0; i < 8; i++)
+        backoff_next(&b, 7);
+    for (uint32_t i = 0; i < 8; i++) {
+        backoff_had(&b);
+        assert_in_range(backoff_next(&b, i * 2654435761u), 2000, 4000);
+    }
 }
 
 static void never_under_a_second(void **state)
@@ -40,7 +54,8 @@ static void what_the_hub_wants(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(grows_to_a_minute),
+        cmocka_unit_test(grows_to_half_a_minute),
+        cmocka_unit_test(what_worked_for_a_moment),
         cmocka_unit_test(never_under_a_second),
         cmocka_unit_test(what_the_hub_wants),
     };

@@ -50,6 +50,8 @@ class Sshd:
             "PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes", "PermitUserRC no", "PrintMotd no",
             "PrintLastLog no", "AllowAgentForwarding yes", "AllowTcpForwarding yes", "X11Forwarding no", "MaxStartups 500:30:1000", "MaxSessions 200",
             "LogLevel VERBOSE", "UseDNS no", "Subsystem sftp internal-sftp", *options,
+            # The shells' start-up files of whoever runs the tests stay out of it: some wait for locks that all their shells share.
+            f"SetEnv HOME={bench.home()}",
         ]
         self.config = self.folder / "config"
         self.config.write_text("\n".join(lines) + "\n")
