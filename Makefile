@@ -4,7 +4,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 
-.PHONY: all deps demo demo-survive check check-long windows check-windows bench lint install clean help
+.PHONY: all deps demo demo-survive check check-long windows check-windows bench bench-sshd lint install clean help
 
 all:
 	@scripts/deps.sh --check build
@@ -41,11 +41,11 @@ check-windows:
 	@scripts/deps.sh build test windows check-windows
 	@scripts/check-windows.sh $(ARGS)
 
-# make bench BENCH="--programs sftp --ciphers default": what there is to choose, bench/sshd.py --help says.
-bench:
+# make bench BENCH="--figures jumps --pairs 3": what there is to choose, bench/run.py --help says, and bench/sshd.py --help.
+bench bench-sshd:
 	@scripts/deps.sh build bench
 	@scripts/build.sh $(BUILD) -DMULTISSH_TESTS=OFF
-	@/usr/bin/python3 bench/sshd.py --build $(BUILD) $(BENCH)
+	@/usr/bin/python3 bench/$(if $(filter bench,$@),run,sshd).py --build $(BUILD) $(BENCH)
 
 lint:
 	@scripts/deps.sh build lint
@@ -67,7 +67,8 @@ help:
 	@echo 'make check-windows  the tests of these, under Wine (about five minutes)'
 	@echo 'make check-long the long tests: 1 GiB each way, with and without a rekey every megabyte; every fault of the network under'
 	@echo '                transfers and sessions, SURVIVE_ROUNDS=20 times each (two hours; fewer rounds, less)'
-	@echo 'make bench      speed and CPU of file transfers beside OpenSSH (about twenty minutes); writes bench/RESULTS.md'
+	@echo 'make bench      hub, agent and jumps beside an OpenSSH bastion, as root; writes bench/RESULTS.md and bench/results.svg'
+	@echo 'make bench-sshd file transfers with the built-in server beside OpenSSH (about twenty minutes); writes bench/RESULTS.md'
 	@echo 'make lint       compiler warnings (gcc and clang), clang-tidy, shellcheck, man pages, layering'
 	@echo 'make install    build and install below PREFIX=$(PREFIX)'
 	@echo 'make clean      remove the build folders'

@@ -25,9 +25,9 @@ def sanitized():
 
 
 class Bench:
-    def __init__(self):
+    def __init__(self, root=None):
         # Short: the path of a unix socket has 107 bytes.
-        self.root = Path(tempfile.mkdtemp(prefix="ms-", dir="/tmp"))
+        self.root = Path(root or tempfile.mkdtemp(prefix="ms-", dir="/tmp"))
         self.procs = []
         self.past = []
         self.closers = []
