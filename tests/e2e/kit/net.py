@@ -3,7 +3,10 @@ import functools
 import os
 import re
 import shutil
+import signal
 import subprocess
+
+from .bench import program
 
 _count = 0
 
@@ -86,11 +89,39 @@ class Host:
         return self.run("/usr/bin/python3", "-c", code, check=False).returncode == 0
 
 
+class Wide:
+    """helpers/wide_link.c between two hosts: delay (ms, one way), loss (percent), rate (Mbit/s), queue (KiB), memory (MiB), mtu, seed: see its --help.
+    All hold for each direction by itself. The seed is in its log."""
+
+    LINE = re.compile(r"^(a>b|b>a): carried (\d+) packets, (\d+) bytes; lost (\d+), over the queue (\d+), over the memory (\d+), refused (\d+); "
+                      r"at most ([\d.]+) ms late$", re.M)
+
+    def __init__(self, bench, *ends, **settings):
+        for host, _ in ends:  # nothing but what is sent on purpose
+            host.run("sh", "-c", "echo 1 | tee /proc/sys/net/ipv6/conf/*/disable_ipv6 >/dev/null")
+        flags = [word for name, value in settings.items() for word in (f"--{name}", f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else value)]
+        self.process = bench.start("wide_link", program("tests/wide_link"), *flags, *(f"{host.full}:{interface}" for host, interface in ends))
+        self.seed = int(self.process.wait_log(r"^ready: .* seed (\d+)$").group(1))
+
+    def counts(self):
+        """What each direction has carried and lost so far: {"a>b": {"packets": …, "bytes", "lost", "queue", "memory", "refused", "late"}, "b>a": …}"""
+        mark = self.process.log_size()
+        self.process.send(signal.SIGUSR1)
+        self.process.wait_log(r"^b>a: .* late$", since=mark)
+        return self.counted(self.process.log(mark))
+
+    @classmethod
+    def counted(cls, text):
+        names = ("packets", "bytes", "lost", "queue", "memory", "refused")
+        return {match[0]: {**dict(zip(names, map(int, match[1:7]))), "late": float(match[7])} for match in cls.LINE.findall(text)}
+
+
 class Net:
     def __init__(self, bench):
         global _count
         _count += 1
         self.serial = _count
+        self.bench = bench
         self.hosts = []
         bench.late_closers.append(self.close)
 
@@ -105,6 +136,13 @@ class Net:
         for host, interface, address in ((a, a_interface, a_address), (b, b_interface, b_address)):
             host.run("ip", "addr", "add", address, "dev", interface)
             host.up(interface)
+
+    def wide_link(self, a, a_interface, a_address, b, b_interface, b_address, **settings):
+        """A cable with distance: as link, with the settings of Wide. Returns the Wide."""
+        wide = Wide(self.bench, (a, a_interface), (b, b_interface), **settings)
+        for host, interface, address in ((a, a_interface, a_address), (b, b_interface, b_address)):
+            host.run("ip", "addr", "add", address, "dev", interface)
+        return wide
 
     def route(self, host, via, to="default"):
         host.run("ip", "route", "replace", to, "via", via)
@@ -145,13 +183,18 @@ def _run(*argv):
     subprocess.run([str(a) for a in argv], check=True, capture_output=True, text=True)
 
 
-def two_homes(net):
-    """user — NAT — internet with the hub — NAT — machine. Returns the five hosts by name; the hub is 203.0.113.10."""
+def two_homes(net, **wide):
+    """user — NAT — internet with the hub — NAT — machine. Returns the hosts by name; the hub is 203.0.113.10. wide: the settings of a Wide,
+    which is the machine's leg then, and is among the hosts as "wide"."""
     hosts = {name: net.host(name) for name in ("user", "nat-u", "hub", "nat-m", "machine", "inet")}
     inet = hosts["inet"]
     net.link(hosts["hub"], "eth0", "203.0.113.10/30", inet, "to-hub", "203.0.113.9/30")
     net.link(hosts["nat-u"], "wan", "198.51.100.2/30", inet, "to-u", "198.51.100.1/30")
-    net.link(hosts["nat-m"], "wan", "192.0.2.2/30", inet, "to-m", "192.0.2.1/30")
+    machines_leg = (hosts["nat-m"], "wan", "192.0.2.2/30", inet, "to-m", "192.0.2.1/30")
+    if wide:
+        hosts["wide"] = net.wide_link(*machines_leg, **wide)
+    else:
+        net.link(*machines_leg)
     net.link(hosts["user"], "eth0", "10.77.1.2/24", hosts["nat-u"], "lan", "10.77.1.1/24")
     # The same private network as the user's, as homes have.
     net.link(hosts["machine"], "eth0", "10.77.1.2/24", hosts["nat-m"], "lan", "10.77.1.1/24")

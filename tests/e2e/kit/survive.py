@@ -217,10 +217,12 @@ class Side:
 class World:
     """user — NAT — internet with the hub — NAT — machine, and everything in it started."""
 
-    def __init__(self, bench, net, *hub_flags, agent_flags=(), both_ends=False):
-        """both_ends: the user's stock ssh gets to the machine by `multissh connect`, so that the user's side survives, too."""
+    def __init__(self, bench, net, *hub_flags, agent_flags=(), both_ends=False, wide=None):
+        """both_ends: the user's stock ssh gets to the machine by `multissh connect`, so that the user's side survives, too.
+        wide: the settings of the machine's leg (kit.net.Wide), which is a cable without."""
         self.bench, self.net = bench, net
-        self.hosts = two_homes(net)
+        self.hosts = two_homes(net, **(wide or {}))
+        self.wide = self.hosts.get("wide")
         self.inet, self.machine = self.hosts["inet"], self.hosts["machine"]
         self.at_machine = Side(self.hosts, "machine", "nat-m", "to-m", "192.0.2", "multissh-agent")
         self.at_user = Side(self.hosts, "user", "nat-u", "to-u", "198.51.100", "multissh")
