@@ -200,22 +200,19 @@ def test_a_newer_connection_replaces(joined, hub):
     joined.both()
     for role in ("a", "b", "a"):
         edge, other = (joined.a, joined.b) if role == "a" else (joined.b, joined.a)
-        before = other.lives
-        end = time.monotonic() + 30
+        before, lives = edge.lives, other.lives
         # A network that has swallowed its connection: it dials beside the old one, until one is answered.
-        with edge.lock:
-            old, edge.sock = edge.sock, None
-        while other.lives == before and time.monotonic() < end:
-            with edge.lock:
-                epoch = edge.epoch
-                edge.epoch += 1
-            Stream(hub, joined.ticket, joined.key, epoch=epoch, edge=role).sock.close()
+        edge.swallow()
+        spare, end = None, time.monotonic() + 30
+        while other.live.is_set() and other.lives == lives:
+            assert time.monotonic() < end, "the newer ones change nothing"
+            if spare is not None:
+                spare.sock.close()
+            spare = Stream(hub, joined.ticket, joined.key, epoch=edge.next_epoch(), edge=role)
             time.sleep(0.5)
-        with edge.lock:
-            edge.sock = old
-        assert other.lives > before
-        joined.a.wait_live()
-        joined.b.wait_live()
+        spare.sock.close()
+        edge.thaw()
+        wait_for(lambda: edge.live.is_set() and edge.lives > before and other.live.is_set() and other.lives > lives, 30, "both are there again")
         joined.both(20_000)
 
 
@@ -230,10 +227,7 @@ def test_both_resume_at_once(joined, hub, order):
     spares = []
     for role in order:
         edge = joined.a if role == "a" else joined.b
-        with edge.lock:
-            epoch = edge.epoch
-            edge.epoch += 1
-        spares.append(Stream(hub, joined.ticket, joined.key, epoch=epoch, edge=role))
+        spares.append(Stream(hub, joined.ticket, joined.key, epoch=edge.next_epoch(), edge=role))
     joined.a.let_go()
     joined.b.let_go()
     joined.a.wait_live()

@@ -32,6 +32,8 @@ class Edge:
         self.dials = self.lives = 0
         self.sock, self.lines, self.held = None, [], threading.Event()
         self.held.set()  # cleared: it does not dial
+        self.thawed = threading.Event()
+        self.thawed.set()  # cleared: it neither reads nor writes
         self.wake_r, self.wake_w = os.pipe()
         self.changed = threading.Condition(self.lock)
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -70,12 +72,27 @@ class Edge:
         with self.lock:
             sock, self.sock = self.sock, None
             self.live.clear()
-            if sock is not None and reset:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            elif sock is not None:
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # it may have ended by itself
+                if sock is not None and reset:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                elif sock is not None:
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
         self._wake()
+
+    def swallow(self):
+        """Its connection stays, and nothing passes any more, as in a network that has died without a word; it does not notice until thaw."""
+        self.thawed.clear()
+        self._wake()
+
+    def thaw(self):
+        self.thawed.set()
+
+    def next_epoch(self):
+        """For a connection that the test makes in its place."""
+        with self.lock:
+            epoch = self.epoch
+            self.epoch += 1
+        return epoch
 
     def hold(self):
         """It does not dial until let_go."""
@@ -87,6 +104,7 @@ class Edge:
 
     def close(self):
         self._end("closed by the test")
+        self.thaw()
         self.cut()
         self.let_go()
 
@@ -118,6 +136,9 @@ class Edge:
                     self._end(refused.text)
             except OSError as error:
                 self.last = error
+            except Exception as error:
+                self._end(f"the edge itself failed: {error!r}")  # whoever waits for it need not wait on
+                raise
             self.live.clear()
             if self.lives and time.monotonic() - since > self.patience:
                 self._end("patience")
@@ -125,10 +146,8 @@ class Edge:
                 time.sleep(max(0.0, self.pace - (time.monotonic() - began)))
 
     def _connection(self):
-        with self.lock:
-            epoch = self.epoch
-            self.epoch += 1
-            self.dials += 1
+        epoch = self.next_epoch()
+        self.dials += 1
         sock = tls(self.hub, STREAM) if self.in_tls else connect(self.hub, source=self.source)
         with self.lock:
             self.sock = sock
@@ -145,10 +164,10 @@ class Edge:
     def _frame(self, sock, kind, payload=b""):
         sock.sendall(bytes([kind]) + struct.pack(">I", len(payload)) + payload)
 
-    def _next(self, sock):
+    def _next(self, sock, epoch=None):
         first = exact(sock, 1)
-        if first == b"M":
-            raise refusal_of(sock, first, self.key, self.role, self.epoch - 1)
+        if first == b"M" and epoch is not None:
+            raise refusal_of(sock, first, self.key, self.role, epoch)
         (length,) = struct.unpack(">I", exact(sock, 4))
         return first[0], exact(sock, length)
 
@@ -157,13 +176,13 @@ class Edge:
             own = os.urandom(32) + struct.pack(">IQI", epoch, len(self.received) + self.eof_seen, self.window)
         self._frame(sock, RESUME, own)
         sock.settimeout(2)  # it dials again then
-        kind, theirs = self._next(sock)
+        kind, theirs = self._next(sock, epoch)
         if kind != RESUME:
             raise ConnectionError(f"frame {kind} first")
         label = b"multissh proof v1\0"
         other = b"b" if self.role == "a" else b"a"
         self._frame(sock, PROOF, hmac.digest(self.key, label + self.role.encode() + own + theirs, "sha256"))
-        kind, proof = self._next(sock)
+        kind, proof = self._next(sock, epoch)
         if kind == RESET:
             self._end(proof[2:].decode())
             raise ConnectionError("reset")
@@ -208,6 +227,7 @@ class Edge:
     def _pump(self, sock):
         self.acked_to = 0
         while True:
+            self.thawed.wait()
             frame = self._outgoing()
             if frame is not None:
                 self._frame(sock, *frame)

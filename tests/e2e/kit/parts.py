@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from . import proc
@@ -165,11 +166,23 @@ class Hub:
         row = self.machines().get(name)
         return bool(row) and (row.get("online") is True or row.get("state") == "online" or row.get("status") == "online")
 
+    def _when_logged(self, condition):
+        """For wait_for: asks again only when the hub has written something, or after a while: each question is a process."""
+        asked = [None, 0.0]
+
+        def look():
+            now = (self.process.log_size(), time.monotonic())
+            if now[0] == asked[0] and now[1] < asked[1] + 0.5:
+                return False
+            asked[:] = now
+            return condition()
+        return look
+
     def wait_online(self, name, timeout=15):
-        wait_for(lambda: self.is_online(name), timeout, lambda: f"{name} is online; the hub's list:\n{self.command('list', '-l').out}")
+        wait_for(self._when_logged(lambda: self.is_online(name)), timeout, lambda: f"{name} is online; the hub's list:\n{self.command('list', '-l').out}")
 
     def wait_offline(self, name, timeout=15):
-        wait_for(lambda: not self.is_online(name), timeout, lambda: f"{name} is offline; the hub's list:\n{self.command('list', '-l').out}")
+        wait_for(self._when_logged(lambda: not self.is_online(name)), timeout, lambda: f"{name} is offline; the hub's list:\n{self.command('list', '-l').out}")
 
     def invite(self, *words):
         """Returns HOST:PORT/CODE as the printed line has it."""
@@ -182,11 +195,11 @@ class Hub:
     def add_user(self, user, options='machines="*"'):
         self.users[user.name] = (user, options)
         self.lines.append(f"{user.name} {options + ' ' if options else ''}{user.public} {user.name}@test")
-        self.write_users()
+        self.write_users(tell=True)
         return user
 
-    def write_users(self, text=None):
-        """Replaces authorized_users as an editor does, and waits until the hub has read it."""
+    def write_users(self, text=None, tell=False):
+        """Replaces authorized_users as an editor does, and waits until the hub has read it: when it has noticed by itself, or told."""
         path = self.state / "authorized_users"
         text = text if text is not None else "\n".join(self.lines) + "\n"
         new = self.state / ".authorized_users.new"
@@ -195,7 +208,9 @@ class Hub:
         mark = self.mark() if self.process else 0
         os.replace(new, path)
         if self.process and self.process.running():
-            self.wait_log(r"authorized_users.*", 10, since=mark)
+            if tell:
+                self.process.send(signal.SIGHUP)
+            self.wait_log(r"authorized_users: read|the users that were read before", 10, since=mark)
 
     # --- its processes ---
     def fronts(self):

@@ -111,6 +111,7 @@ class Control:
         self.start_id = os.urandom(8).hex()
         self.buffer = b""
         self.connect()
+        bench.closers.append(self.close)  # a hub that ends waits for it
 
     def connect(self):
         self.sock = tls(self.hub, CONTROL, self.cert)
