@@ -15,7 +15,7 @@ from report import HEAD, ROOT, Progress, facts, plot, table, write_file, write_s
 
 TITLE = "multiSSH and an OpenSSH bastion"
 # As the table has them; a figure that is not named here comes behind these.
-ORDER = ("transfer", "jumps", "echo", "wide", "memory", "fleet")
+ORDER = ("transfer", "jumps", "echo", "wide", "memory", "fleet", "cores")
 
 
 def load():

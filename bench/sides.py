@@ -139,6 +139,11 @@ class Side:
         """Seconds, user and system, of all processes that the hub's side ever had."""
         return sum(group.cpu(root) for root in self.hubs)
 
+    @staticmethod
+    def spent(before, after):
+        """The difference of two such readings: what cannot be told from nothing counts as one tick of the kernel's clock."""
+        return max(after - before, 1 / group.TICK)
+
     def hub_pss(self):
         """KiB, with each page shared out among those who map it."""
         return sum(self._memory(root, "Pss:") for root in self.hubs)
@@ -272,6 +277,7 @@ class Ours(Side):
             self.hub, self.agent, self.hubs, self.machines, self.idle = like.hub, like.agent, like.hubs, like.machines, like.idle
             return
         from kit import parts  # pylint: disable=import-outside-toplevel
+        from kit.wait import wait_for  # pylint: disable=import-outside-toplevel
         for name in ("multissh-hub", "multissh-front", "multissh-relay", "multissh-agent", "multissh"):
             if not os.access(context.build / name, os.X_OK):
                 raise Failed(f"{context.build / name} is not there: run make, or name the build folder with --build")
@@ -291,11 +297,17 @@ class Ours(Side):
         try:
             self.hub = Hub(self.bench, *flags)
             self.hub.add_user(types.SimpleNamespace(name="user", public=self.machine.user_public))
-            self.agent = Agent(self.bench, self.hub, "machine", ssh=self.machine)
+            self.agent = Agent(self.bench, self.hub, "machine", ssh=self.machine, wait=False)
+            wait_for(self._online, 20, lambda: f"the machine is online\n{self.agent.log()}")
         except AssertionError as error:
             raise Failed(f"multissh does not start: {error}") from None
         self.hubs, self.machines = [self.hub.process.pid], [self.agent.process.pid]
         self.rests()
+
+    def _online(self):
+        if not self.agent.process.running():
+            raise Failed(f"the agent ended with status {self.agent.process.popen.returncode}:\n{self.agent.log()}")
+        return self.hub.is_online("machine")
 
     def route(self, cipher):
         lines = ["Host hub", "  HostName 127.0.0.1", f"  Port {self.hub.port}", "  User user", "  HostKeyAlias hub"]

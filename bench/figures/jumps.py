@@ -46,7 +46,7 @@ def measured(context, kex):
             took = context.alternate({name: lambda side=side: hop(side, kex) * 1000 for name, side in sides.items()}, times)
             for side in sides.values():
                 side.settle()
-            cpu = {name: (side.hub_cpu() - before[name]) * 1000 / times for name, side in sides.items()}
+            cpu = {name: side.spent(before[name], side.hub_cpu()) * 1000 / times for name, side in sides.items()}
             context.note(f"hop, {kex}: " + ", ".join(f"{name} {algorithm}" for name, algorithm in used.items()) + f"; {times} each")
             return took, cpu
     return context.once(("jumps", kex), make)

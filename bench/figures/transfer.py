@@ -43,7 +43,7 @@ def transfer(context, side, cipher, way):
             done = _run(context, side.ssh(f"cat >{target}", cipher=cipher), stdin=data, stdout=subprocess.DEVNULL)
     took = time.monotonic() - began
     side.settle()
-    used = {"hub": (side.hub_cpu() - hub) * GIB / size, "machine": (side.machine_cpu() - machine) * GIB / size, "speed": size / took / CHUNK}
+    used = {"hub": side.spent(hub, side.hub_cpu()) * GIB / size, "machine": side.spent(machine, side.machine_cpu()) * GIB / size, "speed": size / took / CHUNK}
     same = subprocess.run(["cmp", "-s", str(origin), str(target)], check=False)
     target.unlink()
     if same.returncode != 0:
