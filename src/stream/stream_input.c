@@ -101,7 +101,7 @@ static void input_pong(struct stream *s, uint64_t value)
     trip = s->now - sent_at;
     if (trip > STREAM_TRIP_MAX_MS)
         trip = STREAM_TRIP_MAX_MS; /* somebody slept, or the path was dead for a while */
-    s->round_trip -= s->round_trip / 4;
+    s->round_trip /= 2;
     if (trip > s->round_trip)
         s->round_trip = trip;
 }

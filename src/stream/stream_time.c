@@ -40,10 +40,12 @@ static void time_send_ping(struct stream *s)
 
 /* When the next PING is due on the live connection. While something is under way: 2 s after the last answer
  * or PING. When idle, less and less often: somebody who typed a minute ago is more likely to type now than
- * one who left an hour ago. */
+ * one who left an hour ago. A round trip so long that a dead path is noticed late may have been that of a PING
+ * which crossed an outage: it is measured anew, whatever else is heard. */
 static uint64_t time_ping(const struct stream *s)
 {
-    uint64_t from = s->heard_at > s->ping_at ? s->heard_at : s->ping_at, idle;
+    bool slow = stream_answer_ms(s) > STREAM_ANSWER_MIN_MS;
+    uint64_t from = s->heard_at > s->ping_at && !slow ? s->heard_at : s->ping_at, idle;
     bool active = s->await_since != STREAM_NEVER || s->acked < s->sent_max;
 
     idle = from > s->activity_at ? from - s->activity_at : 0;

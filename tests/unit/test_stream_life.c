@@ -447,6 +447,36 @@ static void test_slow_is_not_dead(void **state)
     pair_down(&p);
 }
 
+/* A PING that crossed an outage says nothing of the path: the next outage is noticed as soon as the first, also when
+ * there is never a silence in which a PING would be due. */
+static void test_an_outage_is_not_a_slow_path(void **state)
+{
+    struct pair p;
+    uint32_t epoch;
+
+    (void)state;
+    pair_up(&p, 0);
+    p.now += 2100;
+    stream_tick(p.b, p.now);
+    p.now += 8000; /* it was on its way for so long */
+    pair_run(p.a, p.ca, p.b, p.cb, p.now);
+    assert_false(stream_wants_dial(p.b, p.now, &epoch));
+    for (int i = 0; i < 20; i++) {
+        p.now += 500;
+        pair_push(p.b, "x");
+        stream_tick(p.a, p.now);
+        stream_tick(p.b, p.now);
+        pair_run(p.a, p.ca, p.b, p.cb, p.now);
+        pair_expect(p.a, "x");
+    }
+    pair_run(p.a, p.ca, p.b, p.cb, p.now);
+    pair_push(p.b, "y");
+    pair_take(p.b, p.cb, (uint8_t[64]){0}, 64, p.now);
+    assert_false(stream_wants_dial(p.b, p.now + 2999, &epoch));
+    assert_true(stream_wants_dial(p.b, p.now + 3000, &epoch));
+    pair_down(&p);
+}
+
 /* Nothing happens for ten minutes; then the path dies silently, and the dialling edge finds out by itself. */
 static void test_idle_notices_death(void **state)
 {
@@ -686,6 +716,7 @@ int main(void)
         cmocka_unit_test(test_probe),
         cmocka_unit_test(test_needs_conn),
         cmocka_unit_test(test_slow_is_not_dead),
+        cmocka_unit_test(test_an_outage_is_not_a_slow_path),
         cmocka_unit_test(test_idle_notices_death),
         cmocka_unit_test(test_patience),
         cmocka_unit_test(test_lost_last_ack),
