@@ -13,7 +13,7 @@ import paramiko
 import pytest
 from kit import proc
 from kit.bench import BUILD
-from kit.front import SLOW, edge, paramiko_client, world  # noqa: F401
+from kit.front import SLOW, paramiko_client, world  # noqa: F401
 from kit.parts import ME, keygen
 from kit.wait import wait_for
 

@@ -15,7 +15,7 @@ import pytest
 from kit import net as kit_net
 from kit import proc
 from kit.bench import BUILD
-from kit.front import SLOW, Front, edge, paramiko_client, world  # noqa: F401
+from kit.front import SLOW, Front, paramiko_client, world  # noqa: F401
 from kit.wait import free_port, listening, wait_for
 
 RESTARTING = "the hub is restarting"

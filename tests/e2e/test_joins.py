@@ -80,7 +80,7 @@ def joined(bench, hub, alice):
 
 def pairs(hub):
     """The processes that join connections: of this hub, or left by an earlier one (they are our children then)."""
-    return [pid for parent in (hub.process.pid, os.getpid()) for pid in proc.children(parent) if proc.command_of(pid).endswith("multissh-relay --pair")]
+    return [pid for pid in proc.children(hub.process.pid, os.getpid()) if proc.command_of(pid).endswith("multissh-relay --pair")]
 
 
 def rows(admin):

@@ -14,22 +14,12 @@ import paramiko
 import pytest
 
 from . import proc
-from .bench import BUILD, ROOT, Bench, sanitized
+from .bench import BUILD, Bench, sanitized
 from .parts import ME, Sshd, keygen, public_key
 from .wait import wait_for
 
 SLOW = 3 if sanitized() else 1
 PACKET_MAX = 131072
-
-
-def build_edge(folder):
-    """Compiled here, with the build's own libraries: the helper is no program of the project."""
-    out = folder / "edge_b"
-    sanitize = ["-fsanitize=address,undefined"] if sanitized() else []
-    subprocess.run([os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-std=c17", "-O2", "-Wall", "-Wextra", "-Werror", *sanitize, f"-I{ROOT}/src",
-                    str(ROOT / "tests/e2e/helpers/edge_b.c"), "-o", str(out), str(BUILD / "src/stream/libstream.a"),
-                    str(BUILD / "src/base/libbase.a"), "-lcrypto", "-lcjson"], check=True)
-    return out
 
 
 class Hub:
@@ -176,9 +166,9 @@ class Front:
 class World:
     """A listener that starts a front for each connection, a user with a key, and perhaps a machine."""
 
-    def __init__(self, folder):
+    def __init__(self):
         self.bench = Bench()
-        self.edge = folder
+        self.edge = BUILD / "tests/edge_b"
         self.host_key = self.bench.path("host_key")
         done = subprocess.run([str(BUILD / "multissh-front"), "--make-host-key", str(self.host_key)], capture_output=True, text=True, check=True)
         self.host_line = done.stdout.strip()
@@ -336,14 +326,12 @@ def tcp_pair():
     return one, other
 
 
-@pytest.fixture(scope="session")
-def edge(tmp_path_factory):
-    return build_edge(tmp_path_factory.mktemp("edge"))
-
-
 @pytest.fixture
-def world(edge):
-    world = World(edge)
+def world():
+    for name in ("multissh-front", "tests/edge_b"):
+        if not (BUILD / name).exists():
+            pytest.fail(f"not built in {BUILD}: {name}; build with -DMULTISSH_TESTS=ON")
+    world = World()
     yield world
     complaints = world.close()
     if complaints:

@@ -22,13 +22,13 @@ def become_subreaper():
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def children(pid):
+def children(*parents):
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
                 with open(f"/proc/{entry}/stat", encoding="latin-1") as stat:
-                    if int(stat.read().rpartition(")")[2].split()[1]) == pid:
+                    if int(stat.read().rpartition(")")[2].split()[1]) in parents:
                         found.append(int(entry))
             except (OSError, IndexError, ValueError):
                 pass

@@ -14,10 +14,11 @@ class Timeout(AssertionError):
 
 
 def wait_for(condition, timeout=10.0, what=None):
-    """Polls quickly until condition() is true and returns what it returned. Waits longer than asked when that is short: no test of how long something
-    takes."""
+    """Polls, quickly at first, until condition() is true and returns what it returned. Waits longer than asked when that is short: no test of how long
+    something takes."""
     timeout = max(timeout, LEAST)
-    end = time.monotonic() + timeout
+    began = time.monotonic()
+    end = began + timeout
     pause = 0.005
     while True:
         value = condition()
@@ -27,7 +28,8 @@ def wait_for(condition, timeout=10.0, what=None):
             described = what() if callable(what) else what
             raise Timeout(f"not within {timeout} s: {described or condition}")
         time.sleep(pause)
-        pause = min(pause * 1.3, 0.05)
+        # Looking costs the others time: what has not come for long is looked for less often.
+        pause = min(pause * 1.3, max(0.05, min((time.monotonic() - began) / 10, 0.25)))
 
 
 def _worker():
