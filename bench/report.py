@@ -104,7 +104,7 @@ def plot(rows, note):
     """An SVG: a lane for each row with a number. With OpenSSH beside it: as multiples of OpenSSH's; else: as a share of the goal."""
     rows = [row for row in rows if row.value is not None and (row.relative or row.bound)]
     left, scale, most, lane = 430, 190, 2.25, 26
-    width, height = left + int(scale * most) + 110, 84 + lane * len(rows)
+    width, height = left + int(scale * most) + 110, 92 + lane * len(rows)
     text = 'font-family="sans-serif" font-size="12"'
 
     def at(value):
@@ -112,12 +112,12 @@ def plot(rows, note):
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">',
            f'<rect width="{width}" height="{height}" fill="white"/>',
            f'<text x="12" y="22" {text} font-weight="bold">multiSSH beside an OpenSSH bastion</text>',
-           f'<text x="12" y="40" {text} fill="#555">{html.escape(note)}</text>']
+           f'<text x="12" y="38" {text} fill="#555">{html.escape(note)}</text>']
     for tick in (0, 0.5, 1, 1.5, 2):
-        out.append(f'<line x1="{at(tick):.0f}" y1="56" x2="{at(tick):.0f}" y2="{height - 22}" stroke="{"#888" if tick == 1 else "#ddd"}"/>')
-        out.append(f'<text x="{at(tick):.0f}" y="52" {text} fill="#555" text-anchor="middle">{"OpenSSH = 1" if tick == 1 else f"{tick:g}"}</text>')
+        out.append(f'<line x1="{at(tick):.0f}" y1="62" x2="{at(tick):.0f}" y2="{height - 22}" stroke="{"#888" if tick == 1 else "#ddd"}"/>')
+        out.append(f'<text x="{at(tick):.0f}" y="58" {text} fill="#555" text-anchor="middle">{"OpenSSH = 1" if tick == 1 else f"{tick:g}"}</text>')
     for place, row in enumerate(rows):
-        top = 62 + lane * place
+        top = 68 + lane * place
         share = row.value if row.relative else row.value / row.bound
         goal = row.bound if row.relative else 1
         out.append(f'<text x="{left - 8}" y="{top + 14}" {text} text-anchor="end">{html.escape(row.title)}</text>')

@@ -31,7 +31,7 @@ def parse(groups):
     parser.add_argument("--build", default=os.environ.get("BUILD", "build"), help="the folder with multiSSH's programs")
     parser.add_argument("--figures", default="all", help="which, by their names or those of their groups, with commas between")
     parser.add_argument("--pairs", type=int, default=5, help="how often each is measured with each side")
-    parser.add_argument("--size", type=int, default=512, metavar="MIB", help="of what is moved at a time")
+    parser.add_argument("--size", type=int, default=1024, metavar="MIB", help="of what is moved at a time")
     parser.add_argument("--folder", default="/dev/shm", help="where the data and the state go: memory, lest the disk decides")
     parser.add_argument("--results", default=str(ROOT / "bench" / "RESULTS.md"), help="the file whose section is replaced; the plot goes beside it")
     parser.add_argument("--no-results", action="store_true", help="print only")
