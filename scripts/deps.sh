@@ -20,7 +20,7 @@ for arg in "$@"; do
 	bench) wanted+=(openssh-client openssh-server openssh-sftp-server python3) ;;
 	test) wanted+=(libcmocka-dev openssh-client openssh-server openssh-sftp-server python3 python3-pytest python3-pytest-xdist
 		python3-paramiko python3-asyncssh python3-cryptography putty-tools dropbear-bin autossh tinyproxy-bin rsync git
-		nftables iproute2 mandoc sshfs fuse3 ansible-core) ;;
+		nftables iproute2 mandoc sshfs fuse3 ansible-core valgrind strace) ;;
 	lint) wanted+=(clang clang-tidy shellcheck mandoc libcmocka-dev) ;;
 	windows) wanted+=(gcc-mingw-w64-x86-64 mingw-w64-tools cmake make dpkg-dev xz-utils perl zip mandoc bsdextrautils) ;;
 	check-windows) wanted+=(wine64 wine) ;;
