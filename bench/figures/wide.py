@@ -7,8 +7,8 @@ from report import ratio_row
 
 # 100 ms there and back.
 LINE = {"delay": 50, "loss": 0.1, "rate": 200, "seed": 6}
-SIZES = {1: 12 << 20, 4: 6 << 20}  # of each session's file
-PAIRS_MAX = 5
+SIZES = {1: 8 << 20, 4: 3 << 20}  # of each session's file
+PAIRS_MAX = 3
 
 
 def sides(context):

@@ -115,6 +115,9 @@ def test_loss(bench, net):
     again = Line(bench, net, loss=10.0, seed=7)
     _, same = again.send(5000, size=100)
     assert [number for number, _ in same] == [number for number, _ in there]
+    again.wide.again()
+    _, anew = again.send(5000, size=100)
+    assert [number for number, _ in anew] == [number for number, _ in there]
     other = Line(bench, net, loss=10.0)
     assert other.wide.seed != 7
 

@@ -58,7 +58,7 @@ struct line {
     bool loses_all;
     double ns_per_byte; /* 0: no limit */
     double free_at;     /* when the line has sent everything that it took; ns, monotonic */
-    uint64_t random, armed;
+    uint64_t seed, random, armed;
     uint8_t *ring;
     size_t size, head, tail;
     bool wrapped; /* the tail is behind the head only in the next round */
@@ -234,7 +234,7 @@ static void line_init(struct line *l, const char *name, const struct settings *s
     l->queue_bytes = (uint64_t)(s->queue_kib * 1024);
     l->loses_all = loss >= 1;
     l->loss = l->loses_all ? 0 : (uint64_t)ldexp(loss, 64);
-    l->random = s->seed ^ (which ? 0x6a09e667f3bcc908u : 0);
+    l->random = l->seed = s->seed ^ (which ? 0x6a09e667f3bcc908u : 0);
     l->size = (size_t)(s->memory_mib * (1 << 20)) & ~(size_t)15;
     l->ring = malloc(l->size);
     l->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -292,26 +292,28 @@ static int device_open(const char *end, int mtu)
 
 static void help(void)
 {
-    puts("usage: wide_link [OPTION]... NAMESPACE:DEVICE NAMESPACE:DEVICE\n"
-         "Makes a TUN device in each of two network namespaces and joins them by a link with distance. "
-         "NAMESPACE is a\n"
-         "name of 'ip netns', or a path. The devices are up, and have no address yet. Everything holds for "
-         "each\n"
-         "direction by itself.\n\n"
-         "  --delay MS      how long a packet travels, 0 to 10000; half the round trip (default 0)\n"
-         "  --loss PERCENT  how many packets are lost, at random, 0 to 100 (default 0)\n"
-         "  --rate MBIT     how much passes in a second, up to 100000 (default 0: no limit)\n"
-         "  --queue KIB     how much may wait where there is a rate (default: what passes in 100 ms, at "
-         "least 64)\n"
-         "  --memory MIB    for what is under way, 1 to 1024; what is more is lost (default: enough for the "
-         "rate; 32 without)\n"
-         "  --mtu BYTES     of the devices, 576 to 9000 (default 1500)\n"
-         "  --seed NUMBER   of the random numbers (default: a fresh one; it is printed)\n"
-         "  --help          this\n\n"
-         "Says 'ready' with its settings when the devices are there, what it carried and lost on SIGUSR1 and "
-         "at the end,\n"
-         "and ends on SIGTERM and SIGINT (status 0), or when a device goes away (status 1). Bad usage: "
-         "status 2.");
+    fputs(
+        "usage: wide_link [OPTION]... NAMESPACE:DEVICE NAMESPACE:DEVICE\n"
+        "Makes a TUN device in each of two network namespaces and joins them by a link with distance.\n"
+        "NAMESPACE is a name of 'ip netns', or a path. The devices are up, and have no address yet.\n"
+        "Everything holds for each direction by itself.\n\n"
+        "  --delay MS      how long a packet travels, 0 to 10000; half the round trip (default 0)\n"
+        "  --loss PERCENT  how many packets are lost, at random, 0 to 100 (default 0)\n"
+        "  --rate MBIT     how much passes in a second, up to 100000 (default 0: no limit)\n"
+        "  --queue KIB     how much may wait where there is a rate (default: what passes in 100 ms,\n"
+        "                  at least 64)\n"
+        "  --memory MIB    for what is under way, 1 to 1024; what is more is lost (default: enough for\n"
+        "                  the rate; 32 without)\n"
+        "  --mtu BYTES     of the devices, 576 to 9000 (default 1500)\n"
+        "  --seed NUMBER   of the random numbers (default: a fresh one; it is printed)\n"
+        "  --help          this\n\n"
+        "Says 'ready' with its settings when the devices are there. SIGUSR1: says what it carried and lost "
+        "so\n"
+        "far. SIGUSR2: its random numbers begin anew, so that what comes now meets the losses that met what\n"
+        "came first; says 'again'. SIGTERM, SIGINT: says what it carried and ends (status 0). It also ends "
+        "when\n"
+        "a device goes away (status 1). Bad usage: status 2.\n",
+        stdout);
 }
 
 static double number(const char *name, const char *text, double min, double max)
@@ -426,6 +428,7 @@ static int signals_open(void)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
     fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd < 0)
@@ -435,6 +438,20 @@ static int signals_open(void)
 
 /* What an event is about: a line (0, 1) and whether its timer is meant, or the signals. */
 enum { EVENT_READ = 0, EVENT_TIMER = 2, EVENT_SIGNAL = 4 };
+
+/* Returns false when it is to end. */
+static bool signalled(struct line lines[2], uint32_t signal)
+{
+    if (signal == SIGUSR2) {
+        for (int i = 0; i < 2; i++)
+            lines[i].random = lines[i].seed;
+        puts("again");
+        return true;
+    }
+    line_show(&lines[0]);
+    line_show(&lines[1]);
+    return signal == SIGUSR1;
+}
 
 /* Until a signal ends it (0) or a device is gone (1). */
 static int run(struct line lines[2], int epoll, int signals)
@@ -449,11 +466,8 @@ static int run(struct line lines[2], int epoll, int signals)
             uint32_t what = events[i].data.u32;
             struct line *l = &lines[what & 1];
             if (what == EVENT_SIGNAL) {
-                if (read(signals, &signal, sizeof signal) != (ssize_t)sizeof signal)
-                    continue;
-                line_show(&lines[0]);
-                line_show(&lines[1]);
-                if (signal.ssi_signo != SIGUSR1)
+                if (read(signals, &signal, sizeof signal) == (ssize_t)sizeof signal &&
+                    !signalled(lines, signal.ssi_signo))
                     return 0;
             } else if (what >= EVENT_TIMER) {
                 (void)!read(l->timer, &fired, sizeof fired);

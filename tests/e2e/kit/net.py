@@ -110,6 +110,12 @@ class Wide:
         self.process.wait_log(r"^b>a: .* late$", since=mark)
         return self.counted(self.process.log(mark))
 
+    def again(self):
+        """Its random numbers begin anew: what is sent now meets the losses that met what was sent first."""
+        mark = self.process.log_size()
+        self.process.send(signal.SIGUSR2)
+        self.process.wait_log(r"^again$", since=mark)
+
     @classmethod
     def counted(cls, text):
         names = ("packets", "bytes", "lost", "queue", "memory", "refused")
