@@ -33,7 +33,7 @@ def measure(context, count, bound):
     if why:
         context.note(f"far away: not measured, {why}")
         return []
-    path = source(context, 1 << 20 if context.quick else SIZES[count])
+    path = source(context, 1 << 18 if context.quick else SIZES[count])
     rows = []
     many = "one session" if count == 1 else f"{count} at once"
     for way in ("down", "up"):

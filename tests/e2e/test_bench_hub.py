@@ -7,7 +7,7 @@ import sys
 import xml.etree.ElementTree
 
 import pytest
-from kit import proc
+from kit import net, proc
 from kit.bench import BUILD, ROOT, sanitized
 from kit.wait import wait_for
 
@@ -95,6 +95,22 @@ def test_idle_users_and_cores(bench, folder):
     assert 500 < value(theirs) < 20000 and 50 < value(ours), table
     if len(os.sched_getaffinity(0)) > 1:
         assert {f"four at once, {what}, {cores}" for what in ("ssh -J", "multissh connect") for cores in ("1 core", "2 cores", "2 cores by 1")} <= set(table)
+
+
+def test_a_machine_far_away(bench, folder):
+    why = net.unavailable()
+    if why:
+        pytest.skip(why)
+    done = bench.run(*QUICK, "--figures", "wide-one,echo-far", "--folder", folder, "--no-results", timeout=400).ok()
+    table = rows(done.out)
+    expected = {f"far away, one session, {what}, {way}": "≥ 1.00" for what in ("ssh -J", "multissh connect") for way in ("down", "up")}
+    expected |= {f"keystroke echo far away, {part}, bulk {way}, {what}": goal for what in ("ssh -J", "multissh connect") for way in ("down", "up")
+                 for part, goal in (("p50", "-"), ("p99", "≤ 0.50"))}
+    assert {title: cells[4] for title, cells in table.items()} == expected
+    for title, (theirs, ours, *_) in table.items():
+        # Nobody is faster than the line.
+        assert value(theirs) > 0 and value(ours) > 0 and (min(value(theirs), value(ours)) >= 30 or "echo" not in title), table
+    done.says("seed 6")
 
 
 def broken_build(bench, name, script):
