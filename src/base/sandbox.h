@@ -17,4 +17,12 @@ int sandbox_enter(void);
 /* The same, and what the SANDBOX_ bits in allow name on top. */
 int sandbox_enter_with(unsigned allow);
 
+/* The same in two steps, for a process that forks others: what is costly is done once. Returns 0 or a negative errno
+ * value. */
+struct sandbox;
+int sandbox_make(unsigned allow, struct sandbox **ret_sandbox);
+void sandbox_free(struct sandbox *sandbox); /* NULL-safe */
+/* Closes it around the calling process, as sandbox_enter does. */
+int sandbox_close(const struct sandbox *sandbox);
+
 #endif

@@ -4,19 +4,33 @@
 #include "base/crypto.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#define INSTRUCTIONS_MAX 4096 /* of the kernel: BPF_MAXINSNS */
+/* Stands in the filter for the number of the process that it will be loaded into; no process has it (PID_MAX_LIMIT). */
+#define OWN_PID UINT32_C(0x5e1f0001)
+
+struct sandbox {
+    unsigned short n; /* 0: no filter */
+    struct sock_filter code[];
+};
 
 /* What polls, moves bytes over descriptors at hand, asks for memory, time and random bytes, and ends. Calls
  * that an architecture does not have are skipped. */
@@ -144,7 +158,7 @@ static int add_conditional(scmp_filter_ctx ctx, unsigned allow)
     const struct scmp_arg_cmp not_executable = masked(2, PROT_EXEC, 0);
     const struct scmp_arg_cmp no_address = masked(4, UINT64_MAX, 0);
     const struct scmp_arg_cmp no_connection = masked(2, MSG_FASTOPEN, 0);
-    const struct scmp_arg_cmp own_process = masked(0, LOWER_HALF, (uint64_t)getpid());
+    const struct scmp_arg_cmp own_process = masked(0, LOWER_HALF, OWN_PID);
     const struct {
         int call;
         const struct scmp_arg_cmp *condition;
@@ -179,10 +193,37 @@ static const bool filtered = false;
 static const bool filtered = true;
 #endif
 
-static int load_filter(unsigned allow)
+/* As the kernel takes it. libseccomp writes it to a descriptor. */
+static int read_code(scmp_filter_ctx ctx, struct sandbox **ret_sandbox)
 {
-    if (!filtered)
-        return 0;
+    struct sandbox *s = NULL;
+    struct stat st;
+    int fd = memfd_create("filter", MFD_CLOEXEC);
+    int r = fd < 0 ? -errno : seccomp_export_bpf(ctx, fd);
+    if (r == 0 && fstat(fd, &st) != 0)
+        r = -errno;
+    if (r == 0 && ((size_t)st.st_size > INSTRUCTIONS_MAX * sizeof s->code[0] ||
+                   (size_t)st.st_size % sizeof s->code[0] != 0))
+        r = -E2BIG;
+    if (r == 0)
+        s = malloc(sizeof *s + (size_t)st.st_size);
+    if (r == 0 && s == NULL)
+        r = -ENOMEM;
+    if (r == 0 && pread(fd, s->code, (size_t)st.st_size, 0) != (ssize_t)st.st_size)
+        r = -EIO;
+    if (r == 0) {
+        s->n = (unsigned short)((size_t)st.st_size / sizeof s->code[0]);
+        *ret_sandbox = s;
+        s = NULL;
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    free(s);
+    return r;
+}
+
+static int make_filter(unsigned allow, struct sandbox **ret_sandbox)
+{
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     if (ctx == NULL)
         return -ENOMEM;
@@ -195,10 +236,32 @@ static int load_filter(unsigned allow)
     if (r == 0)
         r = add_conditional(ctx, allow);
     if (r == 0)
-        r = seccomp_load(ctx);
+        r = read_code(ctx, ret_sandbox);
     seccomp_release(ctx);
-    /* libseccomp: ECANCELED when the kernel refused, for want of seccomp or of a filter. */
-    return r == -ECANCELED ? -ENOSYS : r;
+    return r;
+}
+
+/* Returns -ENOSYS when the kernel has no seccomp, or no filters. */
+static int load_filter(const struct sandbox *sandbox)
+{
+    size_t size = sandbox->n * sizeof sandbox->code[0];
+    struct sock_fprog program = {.len = sandbox->n, .filter = NULL};
+    int r = 0;
+    if (sandbox->n == 0)
+        return 0;
+    program.filter = malloc(size);
+    if (program.filter == NULL)
+        return -ENOMEM;
+    memcpy(program.filter, sandbox->code, size);
+    for (unsigned i = 0; i < sandbox->n; i++) {
+        struct sock_filter *f = &program.filter[i];
+        if (BPF_CLASS(f->code) == BPF_JMP && f->k == OWN_PID)
+            f->k = (uint32_t)getpid();
+    }
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
+        r = errno == EINVAL ? -ENOSYS : -errno;
+    free(program.filter);
+    return r;
 }
 
 static int limit(int resource)
@@ -226,15 +289,24 @@ static int warm_up(void)
     return crypto_random(&byte, sizeof byte);
 }
 
-int sandbox_enter(void)
-{
-    return sandbox_enter_with(0);
-}
-
-int sandbox_enter_with(unsigned allow)
+int sandbox_make(unsigned allow, struct sandbox **ret_sandbox)
 {
     int r = warm_up();
-    if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    if (r != 0 || filtered)
+        return r != 0 ? r : make_filter(allow, ret_sandbox);
+    *ret_sandbox = calloc(1, sizeof **ret_sandbox);
+    return *ret_sandbox == NULL ? -ENOMEM : 0;
+}
+
+void sandbox_free(struct sandbox *sandbox)
+{
+    free(sandbox);
+}
+
+int sandbox_close(const struct sandbox *sandbox)
+{
+    int r = 0;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         r = -errno;
     if (r == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
         r = -errno;
@@ -244,5 +316,20 @@ int sandbox_enter_with(unsigned allow)
         r = limit_file_size();
     if (r == 0)
         r = limit(RLIMIT_NPROC);
-    return r == 0 ? load_filter(allow) : r;
+    return r == 0 ? load_filter(sandbox) : r;
+}
+
+int sandbox_enter_with(unsigned allow)
+{
+    struct sandbox *sandbox = NULL;
+    int r = sandbox_make(allow, &sandbox);
+    if (r == 0)
+        r = sandbox_close(sandbox);
+    sandbox_free(sandbox);
+    return r;
+}
+
+int sandbox_enter(void)
+{
+    return sandbox_enter_with(0);
 }

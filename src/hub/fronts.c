@@ -37,7 +37,10 @@ int fronts_new(struct hub *hub, struct fronts **ret_f)
     rc = tally_new(&f->rates);
     if (rc == 0)
         rc = berths_new(hub->state_dir, FOLDER, &f->berths);
+    if (rc == 0)
+        rc = fronts_process_new(f);
     if (rc < 0) {
+        berths_free(f->berths);
         tally_free(f->rates);
         free(f);
         return rc;
@@ -47,6 +50,11 @@ int fronts_new(struct hub *hub, struct fronts **ret_f)
     (void)uv_timer_start(&f->timer, tick_cb, TICK_MS, TICK_MS);
     *ret_f = f;
     return 0;
+}
+
+void fronts_ready(struct fronts *f)
+{
+    fronts_process_ready(f);
 }
 
 size_t fronts_count(const struct fronts *f)
@@ -175,6 +183,7 @@ void fronts_free(struct fronts *f)
         front_free(p); /* nobody here reaps it any more */
     }
     f->list = NULL;
+    fronts_process_free(f);
     berths_free(f->berths);
     tally_free(f->rates);
     uv_close((uv_handle_t *)&f->timer, timer_closed_cb);
@@ -258,7 +267,6 @@ int fronts_add(struct fronts *o, int fd, const char *source, uint16_t port, stru
     f->caller.ops = &front_caller;
     f->owner = o;
     f->port = port;
-    f->pidfd = -1;
     f->state = FRONT_RUNS;
     f->started = clock_now_ms();
     f->limit = (struct log_limit){.burst = 10, .interval_ms = 5000};
@@ -290,18 +298,23 @@ int fronts_speak(struct fronts *o, int fd, const char *source, uint16_t port, st
     return 0;
 }
 
-/* The user's socket is fds[0]. Makes the others, and the process. Returns 0, or a negative code after a line in the log. */
-static int start(struct fronts *o, int fds[3], const char *source, int *ret_channel, char *berth,
-                 uv_process_t **ret_process)
+/* The user's socket is fds[0]. Makes the others and the front, and has its process made. Returns 0, or a negative code after a
+ * line in the log. */
+static int start(struct fronts *o, int fds[3], const char *source, uint16_t port, struct door_slot *slot)
 {
+    char berth[BERTHS_NAME_MAX + 1] = "";
     int pair[2] = {-1, -1};
+    struct front *f = NULL;
     int rc = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0 ? -errno : 0;
 
+    if (rc == 0) {
+        fds[1] = pair[1];
+        rc = fronts_speak(o, pair[0], source, port, slot, &f);
+    }
     if (rc < 0) {
         log_limited(&o->limit, LOG_LEVEL_ERROR, "user connection from %s closed: %s", source, strerror(-rc));
         return rc;
     }
-    fds[1] = pair[1];
     rc = berths_make(o->berths, berth, &fds[2]);
     if (rc < 0) { /* a full disk, say: whoever comes to make room is let in all the same */
         berth[0] = '\0';
@@ -309,45 +322,24 @@ static int start(struct fronts *o, int fds[3], const char *source, int *ret_chan
                     "the connection from %s will end with this hub: no socket in %s/" FOLDER ": %s", source,
                     o->hub->state_dir, strerror(-rc));
     }
-    rc = fronts_process_start(o, fds, ret_process);
-    if (rc < 0) {
+    (void)snprintf(f->berth, sizeof f->berth, "%s", berth);
+    rc = fronts_process_start(f, fds);
+    if (rc < 0) /* the end of its channel is seen in a later turn */
         log_limited(&o->limit, LOG_LEVEL_ERROR,
                     "cannot start multissh-front: %s; is it installed beside multissh-hub?", uv_strerror(rc));
-        close(pair[0]);
-        return rc;
-    }
-    *ret_channel = pair[0];
-    return 0;
+    return rc;
 }
 
 void fronts_accept(struct fronts *o, int fd, const char *source, uint16_t port, struct door_slot *slot)
 {
     const char *why = o->n >= o->hub->opt.fronts_max ? "too many users are connected (fronts-max)"
                                                      : fronts_may_start(o, source);
-    int fds[3] = {fd, -1, -1}, channel = -1, rc = 0;
-    char berth[BERTHS_NAME_MAX + 1] = "";
-    uv_process_t *process = NULL;
-    struct front *f = NULL;
+    int fds[3] = {fd, -1, -1};
 
-    if (why != NULL) {
+    if (why != NULL)
         log_limited(&o->limit, LOG_LEVEL_WARN, "user connection from %s closed: %s", source, why);
-        goto out;
-    }
-    if (start(o, fds, source, &channel, berth, &process) < 0)
-        goto out;
-    rc = fronts_speak(o, channel, source, port, slot, &f);
-    process->data = f;
-    if (rc < 0) {
-        log_limited(&o->limit, LOG_LEVEL_ERROR, "user connection from %s closed: %s", source,
-                    uv_strerror(rc));
-        uv_unref((uv_handle_t *)process); /* it sees the end of its channel, and is reaped */
-        goto out;
-    }
-    f->process = process;
-    (void)snprintf(f->berth, sizeof f->berth, "%s", berth);
-out:
-    if (f == NULL)
-        berths_remove(o->berths, berth);
+    else
+        (void)start(o, fds, source, port, slot);
     door_slot_release(o->hub->door, slot);
     for (int i = 0; i < 3; i++) {
         if (fds[i] >= 0)

@@ -17,6 +17,8 @@ void fronts_free(struct fronts *f);
  * is over, or after 3 s; who answers later is taken up then. Returns 0 or -ENOMEM. */
 typedef void fronts_taken_fn(struct hub *hub);
 int fronts_take_up(struct fronts *f, fronts_taken_fn *done);
+/* Has a process ready for the first connection. */
+void fronts_ready(struct fronts *f);
 /* The hub ends: closes their channels, so that they turn to the next one. Nothing is answered any more. */
 void fronts_leave(struct fronts *f);
 /* May one more helper process (a front, or the relay of a stream) be started for source now? NULL, or why

@@ -242,7 +242,7 @@ static void found_cb(void *arg, const char *name, int fd, pid_t pid)
         return;
     }
     f->state = FRONT_ASKED;
-    f->pidfd = fronts_process_find(pid);
+    fronts_process_adopt(f, pid);
     (void)snprintf(f->berth, sizeof f->berth, "%s", name);
     t->waiting++;
     m = json_new("adopt");

@@ -28,9 +28,10 @@ enum front_state {
 };
 
 struct front {
-    struct caller caller;  /* first */
-    uv_process_t *process; /* NULL: reaped, or not our child */
-    int pidfd;             /* of one that an earlier hub started; -1: ended, or it could not be had */
+    struct caller caller;          /* first */
+    struct front_process *process; /* NULL: ended, or it could not be had */
+    uint64_t number;               /* by which its process is asked for */
+    bool unborn;                   /* asked for, and nothing heard yet */
     struct fronts *owner;
     struct front *next;
     struct seqpacket *channel;
@@ -58,6 +59,9 @@ struct fronts {
     size_t n;
     struct tally *rates;
     struct berths *berths;
+    struct nursery *nursery;
+    struct front_process *processes;
+    uint64_t last_number;
     struct taking *taking; /* NULL: the fronts of the last hub were not looked for yet */
     uv_timer_t timer;
     uint64_t looked_s; /* when the rights were last looked up again */
@@ -82,13 +86,17 @@ const struct policy_user *fronts_rights(const struct front *f, const char *user,
 size_t fronts_of_user(const struct fronts *f, const char *name);
 
 /* fronts_process.c */
-/* Starts the program with the user's socket, its end of the channel and its berth (-1: none). Returns 0 or a
- * negative code. */
-int fronts_process_start(struct fronts *o, const int fds[3], uv_process_t **ret_process);
+int fronts_process_new(struct fronts *o);
+void fronts_process_free(struct fronts *o);
+/* Has one ready for the first connection. */
+void fronts_process_ready(struct fronts *o);
+/* Has a process made for f, with the user's socket, its end of the channel and its berth (-1: none), which stay the
+ * caller's. Returns 0 or a negative code. */
+int fronts_process_start(struct front *f, const int fds[3]);
+/* Takes up the process of an earlier hub's front, when pid is one. */
+void fronts_process_adopt(struct front *f, pid_t pid);
 void fronts_process_let_go(struct front *f);
-/* The process of an earlier hub's front, when pid is one. */
-int fronts_process_find(pid_t pid);
-bool fronts_process_runs(struct front *f);
+bool fronts_process_runs(const struct front *f);
 /* What is due: ends what does not end by itself. */
 void fronts_process_tick(struct front *f, uint64_t now);
 

@@ -232,6 +232,7 @@ static void begin(struct hub *hub)
     if (hub->stopping)
         return;
     hub->begun = true;
+    fronts_ready(hub->fronts);
     listener_begin(hub->listener);
     admin_begin(hub->admin);
     activation_notify("READY=1");

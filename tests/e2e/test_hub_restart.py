@@ -25,7 +25,7 @@ def fronts_of(hub):
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             command = proc.command_of(int(entry))
-            if "multissh-front" in command and str(hub.state) in command:
+            if "multissh-front --serving" in command and str(hub.state) in command:
                 found.append(int(entry))
     return found
 

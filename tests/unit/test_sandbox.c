@@ -46,9 +46,11 @@ static void check(bool holds, int line)
 }
 #define CHECK(condition) check(condition, __LINE__)
 
-/* Runs body in a child inside the sandbox, with sockets made before; returns its wait status. */
+/* Runs body in a child inside the sandbox, which is made here, with sockets made before; returns its wait status. */
 static int run(void (*body)(void))
 {
+    struct sandbox *sandbox = NULL;
+    assert_int_equal(sandbox_make(0, &sandbox), 0);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
@@ -69,10 +71,11 @@ static int run(void (*body)(void))
         CHECK(bind(listener, (struct sockaddr *)&local, sizeof local) == 0 && listen(listener, 5) == 0);
         int client = socket(AF_UNIX, SOCK_SEQPACKET, 0);
         CHECK(connect(client, (struct sockaddr *)&local, sizeof local) == 0);
-        CHECK(sandbox_enter() == 0);
+        CHECK(sandbox_close(sandbox) == 0);
         body();
         _exit(0);
     }
+    sandbox_free(sandbox);
     int status = 0;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     return status;

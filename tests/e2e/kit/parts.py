@@ -214,7 +214,7 @@ class Hub:
 
     # --- its processes ---
     def fronts(self):
-        return [pid for pid in proc.children(self.process.pid) if "multissh-front" in proc.command_of(pid)]
+        return [pid for pid in proc.children(self.process.pid) if "multissh-front --serving" in proc.command_of(pid)]
 
 
 class User:

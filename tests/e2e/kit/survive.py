@@ -264,7 +264,8 @@ class World:
         return Transfer(self.bench, self.user, self.words, mebibytes, speed)
 
     def hub_programs(self, name):
-        return [pid for pid in self.hosts["hub"].pids() if os.path.basename(proc.command_of(pid).split(" ")[0]) == name]
+        commands = {pid: proc.command_of(pid) for pid in self.hosts["hub"].pids()}
+        return [pid for pid, c in commands.items() if os.path.basename(c.split(" ")[0]) == name and "--nursery" not in c]
 
 
 # --- what is done to the network. Each lasts that many seconds and returns (when it began, when the network was back). ---
