@@ -23,6 +23,9 @@ results=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$results"' EXIT
 failed=no
 started=$SECONDS
+# The tests are compiled once and not by each worker.
+unset PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX=$results/compiled
 
 # The stream in more worlds than make check has time for; which ones, changes. A seed that fails is printed.
 simulate() { # folder
@@ -44,7 +47,8 @@ run_suite() { # folder, title
 		simulate "$folder"
 	else
 		echo "== unit tests, $title"
-		if ! ctest --test-dir "$folder" --output-on-failure -j "$(nproc)" --no-tests=error \
+		# The longest ones mostly wait.
+		if ! ctest --test-dir "$folder" --output-on-failure -j "$((3 * $(nproc)))" --no-tests=error \
 			--output-junit "$results/unit-$folder.xml" >"$results/ctest.log" 2>&1; then
 			cat "$results/ctest.log"
 			scripts/once-more.py "$results/unit-$folder.xml" ctest --test-dir "$folder" --output-on-failure -R '^{}$' || failed=yes
@@ -67,6 +71,7 @@ run_suite() { # folder, title
 	fi
 	local pytest=(env "MULTISSH_BUILD=$folder" "MULTISSH_PROGRESS=$results/progress" /usr/bin/python3 -W ignore -m pytest -q -p no:cacheprovider)
 	local status=0
+	"${pytest[@]}" tests/e2e --collect-only >/dev/null || true
 	"${pytest[@]}" tests/e2e "${parallel[@]}" "${select[@]}" --junit-xml "$results/e2e-$folder.xml" "$@" || status=$?
 	if [ -n "$watcher" ]; then
 		kill "$watcher" 2>/dev/null || true

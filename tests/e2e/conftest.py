@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 from kit import net as kit_net  # noqa: E402
 from kit import proc  # noqa: E402
 from kit import builtin as kit_builtin  # noqa: E402
-from kit.bench import BUILD, Bench  # noqa: E402
+from kit.bench import BUILD, Bench, sanitized  # noqa: E402
 from kit.parts import Agent, Hub, Sshd, User  # noqa: E402
 
 
@@ -162,6 +162,10 @@ def net(bench):
         pytest.skip(why)
     network = kit_net.Net(bench)
     yield network
+
+
+# For tests of scripts, and of the tests themselves: the sanitizers have nothing to look at there.
+plain_only = pytest.mark.skipif(sanitized(), reason="of what is not compiled; once is enough")
 
 
 def need(*programs):

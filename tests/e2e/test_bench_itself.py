@@ -4,12 +4,13 @@ import os
 import sys
 
 import pytest
+from conftest import plain_only
 
 from kit.net import two_homes
 from kit.parts import ME, Sshd, User
 from kit.proc import Proc
 
-pytestmark = pytest.mark.no_programs
+pytestmark = [pytest.mark.no_programs, plain_only]
 
 
 class Bastion:

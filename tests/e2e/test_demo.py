@@ -7,9 +7,10 @@ import signal
 import subprocess
 
 import pytest
+from conftest import plain_only
 from kit import net as kit_net
 from kit import proc
-from kit.bench import BUILD, ROOT, sanitized
+from kit.bench import BUILD, ROOT
 from kit.wait import wait_for
 
 
@@ -41,6 +42,7 @@ def test_demo_runs_twice(bench):
         nothing_left(bench)
 
 
+@plain_only
 def test_demo_touches_no_ssh_folder(bench):
     folder = bench.home() / ".ssh"
     check(bench.run(ROOT / "scripts/demo.sh", BUILD, timeout=60))
@@ -63,6 +65,7 @@ def test_demo_without_sshd(bench):
     nothing_left(bench)
 
 
+@plain_only
 def test_demo_as_an_ordinary_user(bench):
     if os.geteuid() != 0:
         pytest.skip("the other tests are run by an ordinary user already")
@@ -91,6 +94,7 @@ def test_demo_as_an_ordinary_user(bench):
     nothing_left(bench)
 
 
+@plain_only
 def test_demo_interrupted(bench):
     demo = bench.start("demo", ROOT / "scripts/demo.sh", BUILD)
     demo.wait_log("== 4", timeout=30)
@@ -134,7 +138,7 @@ def test_demo_survive(bench):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sanitized(), reason="it is the script that is tried, and it was with the other programs")
+@plain_only
 def test_demo_survive_on_loopback(bench):
     done = bench.run(ROOT / "scripts/demo-survive.sh", "--loopback", BUILD, timeout=120)
     check_survived(done)

@@ -4,7 +4,10 @@ import subprocess
 import sys
 
 import pytest
+from conftest import plain_only
 from kit.bench import ROOT
+
+pytestmark = plain_only
 
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 SUITE = '''

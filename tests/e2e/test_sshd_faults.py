@@ -40,13 +40,6 @@ def root_only(world):
         pytest.skip("of several accounts")
 
 
-def tree(pid):
-    found = [pid]
-    for child in sorted(proc.children(pid)):
-        found += tree(child)
-    return found
-
-
 def gone(pids):
     return not any(proc.command_of(pid) for pid in pids)
 
@@ -226,7 +219,7 @@ def test_a_file_of_the_account_that_never_ends(world, box, visitor, others):
     try:
         count = len(box.connections)
         session = visitor.talk("echo in")
-        wait_for(lambda: len(box.connections) > count and len(tree(box.connections[count].pid)) > 2, 10, "the file is run")
+        wait_for(lambda: len(box.connections) > count and len(proc.tree(box.connections[count].pid)) > 2, 10, "the file is run")
         others.stdin.write(b"meanwhile\n")
         assert others.stdout.readline() == b"meanwhile\n"
         server = box.connections[count]
@@ -453,7 +446,7 @@ def limit(pid, what, number):
 
 def own_processes(popen):
     """The server's own processes: the one that decides, then the one that speaks."""
-    return [pid for pid in tree(popen.pid) if "sshd" in proc.command_of(pid)]
+    return [pid for pid in proc.tree(popen.pid) if "sshd" in proc.command_of(pid)]
 
 
 @pytest.fixture
@@ -471,7 +464,7 @@ def test_no_descriptors_left(box, visitor, others, master, which):
     options, popen = master
     assert visitor.run("echo before", options=options).ok().out == "before\n"
     pid, mark = own_processes(popen)[which], box.mark()
-    wait_for(lambda: gone([child for child in tree(popen.pid) if child not in own_processes(popen)]), 5)
+    wait_for(lambda: gone([child for child in proc.tree(popen.pid) if child not in own_processes(popen)]), 5)
     limit(pid, "nofile", proc.descriptors(pid) + 1)
     done = visitor.run("echo in spite", options=options)
     assert done.status != 0 and done.out == "", done
@@ -555,7 +548,7 @@ def test_a_process_of_the_server_is_killed(bench, world, box, visitor, others, w
     if kind == "sftp":
         assert b"Remote working directory" in client.stdout.readline() + client.stdout.readline()
     popen = box.latest()
-    pids = tree(popen.pid)
+    pids = proc.tree(popen.pid)
     assert len(pids) >= 3, [proc.command_of(pid) for pid in pids]
     os.kill(own_processes(popen)[which], signal.SIGKILL)
     # (The stock sftp looks only when it has something to do.)
@@ -632,8 +625,8 @@ def test_a_client_that_vanishes_in_every_kind_of_session(bench, world, box, visi
         client = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=bench.env(), start_new_session=True)
         wait_for(lambda: len(box.connections) > count, 10)
         popen = box.connections[count]
-        wait_for(lambda: len(tree(popen.pid)) > 2 + (not world.root and REAL), 10)
-        pids = tree(popen.pid)
+        wait_for(lambda: len(proc.tree(popen.pid)) > 2 + (not world.root and REAL), 10)
+        pids = proc.tree(popen.pid)
         os.killpg(client.pid, signal.SIGKILL)
         client.wait()
         wait_for(lambda: popen.poll() is not None and gone(pids), 15, lambda: f"{argv}: {[proc.command_of(pid) for pid in pids]}")

@@ -235,22 +235,14 @@ def test_two_hundred_one_after_the_other_leave_nothing(bench, box, visitor):
     """Descriptors and processes of the server are as before."""
     target = Service(bench, echo)
     _, port = local(visitor, target.port)
-    wait_for(lambda: len(tree(box.latest().pid)) == 2, 10 * SLOW, "who helped with the login has ended")
-    pids = tree(box.latest().pid)
+    wait_for(lambda: len(proc.tree(box.latest().pid)) == 2, 10 * SLOW, "who helped with the login has ended")
+    pids = proc.tree(box.latest().pid)
     before = [proc.descriptors(pid) for pid in pids]
     for number in range(200):
         with dial(port) as sock:
             exchange(sock, b"%d" % number)
-    wait_for(lambda: tree(box.latest().pid) == pids and [proc.descriptors(pid) for pid in pids] == before, 10,
-             lambda: f"{before} -> {[proc.descriptors(pid) for pid in tree(box.latest().pid)]}")
-
-
-def tree(pid):
-    """The process and all below it."""
-    found = [pid]
-    for child in sorted(proc.children(pid)):
-        found += tree(child)
-    return found
+    wait_for(lambda: proc.tree(box.latest().pid) == pids and [proc.descriptors(pid) for pid in pids] == before, 10,
+             lambda: f"{before} -> {[proc.descriptors(pid) for pid in proc.tree(box.latest().pid)]}")
 
 
 def socks5(port, kind, host, target):
@@ -518,7 +510,7 @@ def test_a_client_whose_target_is_gone(bench, visitor):
 @pytest.mark.parametrize("how", ["killed", "ended"])
 def test_the_listener_of_a_dead_connection_is_gone(bench, box, visitor, how):
     tunnel, port = remote(visitor, Service(bench, echo).port)
-    pids = tree(box.latest().pid)
+    pids = proc.tree(box.latest().pid)
     with dial(port) as sock:
         exchange(sock, b"there")
         tunnel.process.send({"killed": signal.SIGKILL, "ended": signal.SIGTERM}[how])

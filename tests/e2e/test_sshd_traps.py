@@ -46,13 +46,6 @@ def known_at(server, visitor):
     return Visitor(server, key=visitor.key)
 
 
-def tree(pid):
-    found = [pid]
-    for child in sorted(proc.children(pid)):
-        found += tree(child)
-    return found
-
-
 class Served:
     """The server's processes for one connection."""
 
@@ -65,7 +58,7 @@ class Served:
 
     def pids(self):
         """Its own, without the account's commands."""
-        return [pid for pid in tree(self.pid) if "sshd" in proc.command_of(pid)] if self.running() else []
+        return [pid for pid in proc.tree(self.pid) if "sshd" in proc.command_of(pid)] if self.running() else []
 
     def memory(self):
         """Of its biggest process, in KiB."""
@@ -96,7 +89,7 @@ class Served:
         assert REAL or self.memory() < MEMORY_MAX, f"{self.memory()} KiB"
 
     def wait_gone(self, timeout=15):
-        wait_for(lambda: not self.running(), timeout, lambda: f"the server of the connection has ended: {[proc.command_of(pid) for pid in tree(self.pid)]}")
+        wait_for(lambda: not self.running(), timeout, lambda: f"the server of the connection has ended: {[proc.command_of(pid) for pid in proc.tree(self.pid)]}")
 
 
 def newest(box, count):
@@ -287,7 +280,7 @@ def test_a_client_that_never_reads_long_answers(bench, box, visitor, others):
     while time.monotonic() < end:
         client.server.bounded()
         lively(others)
-    commands = tree(client.server.pid)
+    commands = proc.tree(client.server.pid)
     client.close()
     client.server.wait_gone()
     wait_for(lambda: not any(proc.command_of(pid) for pid in commands), 10, "the commands were hung up on")
@@ -426,7 +419,7 @@ def test_nothing_is_served_before_the_login(bench, world, box, visitor, others):
         client, count = Client(bench, box, visitor, login=False), len(box.connections)
         client.flood(len(messages), 2, lambda number: client.send(*messages[number]))
         settle(0.2)
-        assert not listening(port) and len(box.connections) == count and len(tree(client.server.pid)) <= 3
+        assert not listening(port) and len(box.connections) == count and len(proc.tree(client.server.pid)) <= 3
         client.close()
         client.server.wait_gone()
     assert not world.path(mark).exists()
@@ -450,7 +443,7 @@ def test_two_logins_on_one_connection(bench, world, box, visitor, others):
 def test_a_peer_that_never_sends_close(bench, box, visitor, others, monkeypatch):
     client = Client(bench, box, visitor)
     client.says("echo first", b"first\n")
-    wait_for(lambda: not [pid for pid in tree(client.server.pid) if pid not in client.server.pids()], 5)
+    wait_for(lambda: not [pid for pid in proc.tree(client.server.pid) if pid not in client.server.pids()], 5)
     before = {pid: proc.descriptors(pid) for pid in client.server.pids()}
     monkeypatch.setattr(paramiko.Channel, "_handle_close", lambda self, message: None)
     monkeypatch.setattr(paramiko.Channel, "_handle_eof", lambda self, message: None)
@@ -538,7 +531,7 @@ def test_odd_windows_and_packet_sizes(bench, box, visitor, others, window, packe
         settle(0.05)
     else:
         assert not client.server.running(), "it spins"
-    pids = tree(client.server.pid)
+    pids = proc.tree(client.server.pid)
     client.close()
     client.server.wait_gone()
     wait_for(lambda: not any(proc.command_of(pid) for pid in pids), 10)
@@ -575,7 +568,7 @@ def test_data_beyond_the_window(bench, box, visitor, others, sink):
         client.flood(3000, 8, lambda _: client.send(MSG_CHANNEL_DATA, channel.remote_chanid, block))
         client.server.bounded()
         lively(others)
-    pids = tree(client.server.pid)
+    pids = proc.tree(client.server.pid)
     client.close()
     client.server.wait_gone()
     # (OpenSSH's server leaves a command that does not read alone.)
@@ -622,7 +615,7 @@ def test_messages_out_of_order(bench, box, visitor, others, order):
     settle(0.2)
     if client.transport.is_active():
         client.says("echo next", b"next\n")
-    pids = tree(client.server.pid)
+    pids = proc.tree(client.server.pid)
     client.close()
     client.server.wait_gone()
     wait_for(lambda: not any(proc.command_of(pid) for pid in pids), 10)
@@ -718,7 +711,7 @@ def test_a_flood_of_listeners(bench, box, visitor, others):
         assert refused > 0, "600 listeners in one connection"
     client.server.bounded()
     client.says("echo on", b"on\n")
-    pids = tree(client.server.pid)
+    pids = proc.tree(client.server.pid)
     client.close()
     client.server.wait_gone()
     wait_for(lambda: not any(proc.command_of(pid) for pid in pids), 10)

@@ -25,14 +25,35 @@ def become_subreaper():
 def children(*parents):
     found = []
     for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/stat", encoding="latin-1") as stat:
-                    if int(stat.read().rpartition(")")[2].split()[1]) in parents:
-                        found.append(int(entry))
-            except (OSError, IndexError, ValueError):
-                pass
+        if entry.isdigit() and parent_of(entry) in parents:
+            found.append(int(entry))
     return found
+
+
+def parent_of(pid):
+    try:
+        stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY)  # open() takes three times as long, and there are hundreds
+        try:
+            return int(os.read(stat, 512).rpartition(b")")[2].split(None, 2)[1])
+        finally:
+            os.close(stat)
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def tree(pid):
+    """The process and all below it."""
+    below = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            below.setdefault(parent_of(entry), []).append(int(entry))
+
+    def walk(top):
+        found = [top]
+        for child in sorted(below.get(top, ())):
+            found += walk(child)
+        return found
+    return walk(pid)
 
 
 def command_of(pid):
