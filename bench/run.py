@@ -32,6 +32,7 @@ def parse(groups):
     parser.add_argument("--figures", default="all", help="which, by their names or those of their groups, with commas between")
     parser.add_argument("--pairs", type=int, default=5, help="how often each is measured with each side")
     parser.add_argument("--size", type=int, default=1024, metavar="MIB", help="of what is moved at a time")
+    parser.add_argument("--machines", type=int, default=10000, metavar="N", help="how many idle machines a hub has")
     parser.add_argument("--folder", default="/dev/shm", help="where the data and the state go: memory, lest the disk decides")
     parser.add_argument("--results", default=str(ROOT / "bench" / "RESULTS.md"), help="the file whose section is replaced; the plot goes beside it")
     parser.add_argument("--no-results", action="store_true", help="print only")
@@ -51,8 +52,8 @@ def parse(groups):
         parser.error(f"--figures: {', '.join(unknown) or 'nothing'} is not one of {', '.join(known)}")
     chosen = {figure.name for name in names for figure in known[name]}
     args.chosen = [figure for figure in known["all"] if figure.name in chosen]
-    if min(args.pairs, args.size) < 1:
-        parser.error("--pairs and --size must be at least 1")
+    if min(args.pairs, args.size, args.machines) < 1:
+        parser.error("--pairs, --size and --machines must be at least 1")
     args.build = Path(args.build) if Path(args.build).is_absolute() else ROOT / args.build
     if not os.access(args.folder, os.W_OK | os.X_OK):
         parser.error(f"--folder: {args.folder} is not a folder to write in")
