@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define LOOK_MS 100
+_Static_assert(LOAD_NAME_MAX == NAMES_MACHINE_MAX + 1, "a machine's name");
 #define FLAGS_MAX 24
 #define SOURCE_FIRST 0x7f400001u /* 127.64.0.1 */
 #define END_MS 5000              /* for the keepers */
@@ -226,12 +227,10 @@ static int make(struct load_agent *l, uint64_t i, struct errmsg *err)
     l->source.sin_addr.s_addr = htonl(SOURCE_FIRST + (uint32_t)(number % opt->sources));
     a->loop = &the.loop;
     a->lock_fd = -1;
-    int n =
-        snprintf(a->name, sizeof a->name, "%s%05llu", opt->names, (unsigned long long)(opt->first + number));
-    int r = n < (int)sizeof a->name ? fs_join(a->state_dir, sizeof a->state_dir, opt->state, a->name)
-                                    : -ENAMETOOLONG;
+    load_name(opt, number, a->name);
+    int r = fs_join(a->state_dir, sizeof a->state_dir, opt->state, a->name);
     if (r != 0)
-        return errmsg_set(err, r, "the name or the path of the state folder is too long");
+        return errmsg_set(err, r, "the path of the state folder is too long");
     r = agent_paths(a, err);
     if (r == 0)
         r = agent_make_folder(a, err);

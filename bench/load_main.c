@@ -53,6 +53,16 @@ const struct option load_options_table[] = {
      false},
     {"ssh", OPTION_STRING, AT(ssh), 0, 260, NULL, "ADDR:PORT", NULL,
      "The SSH server that users reach on all of them; without it 127.0.0.1:22", false},
+    {"users", OPTION_UINT, AT(users), 0, LOAD_USERS_MAX, "0", NULL, NULL,
+     "How many users: each a stock ssh with a jump to a machine, that stands still; they come when all "
+     "machines "
+     "are online",
+     false},
+    {"user-rate", OPTION_UINT, AT(user_rate), 1, 1000, "10", "a second", NULL,
+     "How many of them come in a second", false},
+    {"ssh-config", OPTION_STRING, AT(ssh_config), 0, 3000, NULL, "FILE", NULL,
+     "The users' ssh_config: key and known hosts for the host `hub`; where that is, the load maker says",
+     false},
     {"every", OPTION_DURATION, AT(every_ms), 100, HOUR, "2s", NULL, NULL, "How often it says how far it is",
      false},
     {"json", OPTION_BOOL, AT(json), 0, 1, "no", NULL, NULL,
@@ -66,12 +76,12 @@ struct load {
     struct load_options opt;
     const char *target;
     struct load_table *table;
-    pid_t pid[LOAD_PROCESSES_MAX]; /* 0: has ended */
+    pid_t pid[LOAD_PROCESSES_MAX + 1]; /* the users' behind the agents'; 0: has ended, or there is none */
     unsigned running, failed;
     int end_fd; /* closing it ends the processes */
     int signal_fd;
     uint64_t started, ends;
-    bool own_state, there, was_there, ending, told;
+    bool own_state, there, connected, ending, told; /* connected: the users */
 };
 
 static void help(FILE *to)
@@ -124,6 +134,21 @@ static int check_names(const struct load_options *opt, struct errmsg *err)
         opt->names);
 }
 
+void load_name(const struct load_options *opt, uint64_t number, char out[LOAD_NAME_MAX])
+{
+    snprintf(out, LOAD_NAME_MAX, "%s%05llu", opt->names, (unsigned long long)(opt->first + number));
+}
+
+static int check_users(const struct load_options *opt, struct errmsg *err)
+{
+    if (opt->users > 0 && (opt->ssh_config == NULL || access(opt->ssh_config, R_OK) != 0))
+        return errmsg_set(
+            err, -EINVAL,
+            "ssh-config: %s: users need a file that says with which key they come to the host `hub`",
+            opt->ssh_config == NULL ? "not given" : strerror(errno));
+    return 0;
+}
+
 /* How many agents a process can have, by the limit of open files. */
 static int deal(struct load_options *opt, struct errmsg *err)
 {
@@ -143,6 +168,13 @@ static int deal(struct load_options *opt, struct errmsg *err)
     }
     if (wanted > opt->agents)
         wanted = opt->agents;
+    if (2 * opt->users > fit)
+        return errmsg_set(
+            err, -EMFILE,
+            "%llu users need %llu descriptors, and the limit of open files is %llu: raise it with "
+            "`ulimit -n`",
+            (unsigned long long)opt->users, (unsigned long long)(2 * opt->users + LOAD_SPARE_FILES),
+            (unsigned long long)files.rlim_cur);
     if (wanted > LOAD_PROCESSES_MAX || (opt->agents + wanted - 1) / wanted > fit)
         return errmsg_set(
             err, -EMFILE,
@@ -182,24 +214,27 @@ static int make_table(struct load *l, struct errmsg *err)
 
 /* --- the processes --- */
 
-static void be_process(struct load *l, unsigned i, uint64_t first, uint64_t n, int end_fd,
-                       const sigset_t *before)
+static void be_process(struct load *l, const struct load_part *part, const sigset_t *before)
 {
-    struct load_part part = {
-        .opt = &l->opt,
-        .target = l->target,
-        .table = l->table,
-        .process = i,
-        .first = first,
-        .n = n,
-        .rate = l->opt.rate == 0 ? 0 : (l->opt.rate + l->opt.processes - 1) / l->opt.processes,
-        .stays = !l->own_state,
-        .end_fd = end_fd};
     close(l->end_fd);
     close(l->signal_fd);
     signal(SIGINT, SIG_IGN); /* of the terminal: it is the first process that ends the others */
     sigprocmask(SIG_SETMASK, before, NULL);
-    exit(load_fleet_run(&part));
+    exit(part->users ? load_users_run(part) : load_fleet_run(part));
+}
+
+static int start_process(struct load *l, struct load_part *part, const sigset_t *before, struct errmsg *err)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        be_process(l, part, before);
+    if (pid < 0)
+        return errmsg_set(err, -errno, "cannot start a process: %s", strerror(errno));
+    l->pid[part->process] = pid;
+    l->running++;
+    part->process++;
+    part->first += part->n;
+    return 0;
 }
 
 static int start_signals(struct load *l, sigset_t *ret_before, struct errmsg *err)
@@ -217,26 +252,26 @@ static int start_signals(struct load *l, sigset_t *ret_before, struct errmsg *er
 
 static int start_processes(struct load *l, struct errmsg *err)
 {
+    const struct load_options *opt = &l->opt;
     sigset_t before;
     int ends[2], r = start_signals(l, &before, err);
-    uint64_t first = 0;
     if (r != 0)
         return r;
     if (pipe2(ends, O_CLOEXEC) != 0)
         return errmsg_set(err, -errno, "cannot make a pipe: %s", strerror(errno));
     l->end_fd = ends[1];
-    for (unsigned i = 0; i < l->opt.processes && r == 0; i++) {
-        uint64_t n = l->opt.agents / l->opt.processes + (i < l->opt.agents % l->opt.processes);
-        pid_t pid = fork();
-        if (pid == 0)
-            be_process(l, i, first, n, ends[0], &before);
-        if (pid < 0) {
-            r = errmsg_set(err, -errno, "cannot start a process: %s", strerror(errno));
-            break;
-        }
-        l->pid[i] = pid;
-        l->running++;
-        first += n;
+    struct load_part part = {.opt = opt, .target = l->target, .table = l->table, .end_fd = ends[0]};
+    part.rate = (opt->rate + opt->processes - 1) / opt->processes; /* 0 stays 0 */
+    part.stays = !l->own_state;
+    while (r == 0 && part.process < opt->processes) {
+        part.n = opt->agents / opt->processes + (part.process < opt->agents % opt->processes);
+        r = start_process(l, &part, &before, err);
+    }
+    if (r == 0 && opt->users > 0) {
+        part.users = true;
+        part.n = opt->users;
+        part.rate = opt->user_rate;
+        r = start_process(l, &part, &before, err);
     }
     close(ends[0]);
     return r;
@@ -254,7 +289,7 @@ static void end_processes(struct load *l)
 static void reap(struct load *l)
 {
     int status;
-    for (unsigned i = 0; i < l->opt.processes; i++) {
+    for (unsigned i = 0; i <= l->opt.processes; i++) {
         if (l->pid[i] == 0 || waitpid(l->pid[i], &status, WNOHANG) != l->pid[i])
             continue;
         const struct load_process_row *row = &l->table->process[i];
@@ -316,8 +351,11 @@ static void look(struct load *l)
     if (there != l->there)
         say(l, there ? "there" : "lost");
     l->there = there;
-    l->was_there = l->was_there || there;
-    if (l->told || clock_now_ms() >= l->ends || (there && l->opt.until_there)) {
+    bool connected = c.users_connected == l->opt.users;
+    if (l->opt.users > 0 && connected && !l->connected)
+        say(l, "users");
+    l->connected = connected;
+    if (l->told || clock_now_ms() >= l->ends || (there && connected && l->opt.until_there)) {
         say(l, "end");
         end_processes(l);
     }
@@ -337,7 +375,7 @@ static void watch(struct load *l)
             say(l, "progress");
             next = now + l->opt.every_ms;
         }
-        for (unsigned i = 0; l->ending && now >= l->ends && i < l->opt.processes; i++)
+        for (unsigned i = 0; l->ending && now >= l->ends && i <= l->opt.processes; i++)
             if (l->pid[i] > 0)
                 kill(l->pid[i], SIGKILL);
     }
@@ -362,6 +400,8 @@ static int run(struct load *l, struct errmsg *err)
     int r = check_target(l->target, err);
     if (r == 0)
         r = check_names(&l->opt, err);
+    if (r == 0)
+        r = check_users(&l->opt, err);
     if (r == 0)
         r = deal(&l->opt, err);
     if (r == 0)
@@ -425,7 +465,7 @@ int main(int argc, char **argv)
     int r = read_line(&l, argc, argv, &err);
     if (r == 0)
         r = run(&l, &err);
-    bool fine = l.failed == 0 && l.there;
+    bool fine = l.failed == 0 && l.there && l.connected;
     options_release(load_options_table, load_options_count, &l.opt);
     if (r == 1)
         return EXIT_SUCCESS;

@@ -32,6 +32,10 @@ void load_report_count(const struct load_options *opt, const struct load_table *
         ret_c->admissions += atomic_load(&row->admissions);
         ret_c->losses += atomic_load(&row->losses);
     }
+    for (uint64_t i = 0; i < opt->users; i++) {
+        ret_c->users_connected += atomic_load(&t->user[i].state) == LOAD_USER_CONNECTED;
+        ret_c->users_ended += atomic_load(&t->user[i].ends);
+    }
     for (uint64_t i = 0; i < opt->processes; i++)
         ret_c->lines += atomic_load(&t->process[i].lines);
 }
@@ -44,6 +48,9 @@ void load_report_words(const struct load_options *opt, const struct load_counts 
         if (i != LOAD_ADMITTED && c->state[i] > 0)
             n += snprintf(out + n, size - (size_t)n, ", %llu %s", (unsigned long long)c->state[i],
                           state_words[i]);
+    if (opt->users > 0 && n >= 0 && (size_t)n < size)
+        snprintf(out + n, size - (size_t)n, ", %llu of %llu users", (unsigned long long)c->users_connected,
+                 (unsigned long long)opt->users);
 }
 
 static int by_size(const void *a, const void *b)
@@ -86,6 +93,19 @@ static void print_times(const struct load_options *opt, const struct load_table 
     free(b);
 }
 
+static void print_users(const struct load_options *opt, const struct load_table *t,
+                        const struct load_counts *c)
+{
+    uint64_t *ms = calloc(opt->users + 1, sizeof *ms), n = 0;
+    for (uint64_t i = 0; ms != NULL && i < opt->users; i++)
+        if (atomic_load(&t->user[i].first_byte_ms) > 0)
+            ms[n++] = atomic_load(&t->user[i].first_byte_ms);
+    printf(",\"users\":%llu,\"users_connected\":%llu,\"users_ended\":%llu", (unsigned long long)opt->users,
+           (unsigned long long)c->users_connected, (unsigned long long)c->users_ended);
+    print_spread("user_first_byte_ms", ms, n);
+    free(ms);
+}
+
 void load_report_json(const struct load_options *opt, const struct load_table *t, const char *event)
 {
     struct load_counts c;
@@ -99,6 +119,8 @@ void load_report_json(const struct load_options *opt, const struct load_table *t
            (unsigned long long)c.tries, (unsigned long long)c.admissions, (unsigned long long)c.losses,
            (unsigned long long)c.lines);
     print_times(opt, t);
+    if (opt->users > 0)
+        print_users(opt, t, &c);
     printf("}\n");
     fflush(stdout);
 }

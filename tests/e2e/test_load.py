@@ -128,6 +128,9 @@ def test_one_of_its_processes_dies(bench):
     (["--names", "-"], "127.0.0.1:2244", 2, r"names: '-' cannot begin a machine's name"),
     (["--agents", "1000", "--processes", "2"], "127.0.0.1:2244", 1, r"1000 agents in 2 processes .*limit of open files .*ulimit -n.*--processes"),
     (["--agents", "30000"], "127.0.0.1:2244", 1, r"30000 agents in 300 processes .*ulimit -n"),
+    (["--users", "2"], "127.0.0.1:2244", 2, r"ssh-config: not given: users need a file"),
+    (["--users", "2", "--ssh-config", "/nowhere"], "127.0.0.1:2244", 2, r"ssh-config: No such file"),
+    (["--users", "100", "--ssh-config", "/dev/null"], "127.0.0.1:2244", 1, r"100 users need 300 descriptors, .*limit of open files is 200.*ulimit -n"),
     (["--state", "/proc/nowhere"], "127.0.0.1:2244", 1, r"cannot make the folder /proc/nowhere"),
 ])
 def test_bad_input(bench, flags, target, status, words):
@@ -151,3 +154,37 @@ def test_no_hub_is_there(bench):
     end = load.events("end")[-1]
     assert (end["online"], end["admissions"]) == (0, 0) and end["tries"] >= 10, end
 
+
+
+def clients(load):
+    """The users' ssh processes."""
+    return [pid for parent in proc.children(load.pid) for pid in proc.children(parent) if proc.command_of(pid).startswith("ssh ")]
+
+
+def test_its_users_are_real(bench):
+    """Each has a session on a machine; one that is cut off is counted, and comes again; no ssh stays behind."""
+    hub = Hub(bench)
+    alice = hub.add_user(User(bench).knows(hub))
+    load = start(bench, hub.invite("--uses", "4"), "--ssh", Sshd(bench).at, "--users", "6", "--ssh-config", alice.config, agents=4)
+    last = load.wait("users")
+    assert (last["users_connected"], last["users_ended"], last["user_first_byte_ms"]["n"]) == (6, 0, 6), last
+    sessions = hub.command("sessions").out
+    assert [sessions.count(name) for name in sorted(names(4))] == [2, 2, 1, 1], sessions
+    running = clients(load)
+    assert len(running) == 6
+    os.kill(running[0], signal.SIGKILL)
+    again = load.wait_last(lambda event: event["users_ended"] == 1 and event["users_connected"] == 6)
+    assert again["online"] == 4
+    running = clients(load)
+    assert load.end() == 0, load.process.log()
+    assert not [pid for pid in running if proc.command_of(pid).startswith("ssh ")]
+
+
+def test_it_fails_when_a_user_does_not_get_through(bench):
+    """The machines are there, and nobody may go to them."""
+    hub = Hub(bench)
+    alice = hub.add_user(User(bench).knows(hub), options='machines="other"')
+    load = start(bench, hub.invite("--uses", "2"), "--ssh", Sshd(bench).at, "--users", "2", "--ssh-config", alice.config, agents=2)
+    load.wait_last(lambda event: event["online"] == 2 and event.get("users_ended", 0) >= 2)
+    assert load.end() == 1
+    assert not load.events("users")
