@@ -4,10 +4,11 @@ import re
 import resource
 import signal
 import subprocess
+import sys
 
 import pytest
 from kit import proc
-from kit.bench import program
+from kit.bench import BUILD, ROOT, program, sanitized
 from kit.load import Load
 from kit.parts import Hub, Sshd, User
 from kit.wait import free_port, wait_for
@@ -188,3 +189,24 @@ def test_it_fails_when_a_user_does_not_get_through(bench):
     load.wait_last(lambda event: event["online"] == 2 and event.get("users_ended", 0) >= 2)
     assert load.end() == 1
     assert not load.events("users")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="the memory of others is read by root alone")
+@pytest.mark.skipif(sanitized(), reason="a sanitizer's memory is nobody's")
+def test_the_figures_of_many_machines(bench):
+    """`make bench` in small: the rows are there, the numbers are numbers, and everybody came back."""
+    folder = bench.folder("data")
+    for path in (folder, bench.root):
+        path.chmod(0o711)
+    said = bench.run(sys.executable, ROOT / "bench" / "run.py", "--build", BUILD, "--quick", "--figures", "fleet", "--folder", folder, "--no-results",
+                     timeout=400).ok().out
+    rows = {cells[0]: cells[1:] for cells in ([cell.strip() for cell in line.strip("|").split("|")] for line in said.splitlines() if line.startswith("| "))}
+    assert list(rows)[1:] == [
+        "hub memory (PSS) per idle machine, 100 of them", "hub CPU with 100 idle machines, of a core", "hub CPU per jump with 100 idle machines",
+        "hub CPU per GiB with 100 idle machines", "ssh hub list with 100 machines, more than with 10",
+        "100 machines are back after kill -9, from the hub's start", "the last one's first try", "connections dropped by a full accept queue"], said
+    theirs, ours = rows["hub memory (PSS) per idle machine, 100 of them"][:2]
+    assert 0 < float(ours.split()[0]) < float(theirs.split()[0]), said
+    assert re.fullmatch(r"\d+(\.\d+)? s", rows["100 machines are back after kill -9, from the hub's start"][1]), said
+    assert list(folder.iterdir()) == []
