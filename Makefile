@@ -45,6 +45,7 @@ check-windows:
 bench bench-sshd:
 	@scripts/deps.sh build bench
 	@scripts/build.sh $(BUILD) -DMULTISSH_TESTS=OFF
+	@cmake --build $(BUILD) --target bench-programs -j $(JOBS) >/dev/null
 	@/usr/bin/python3 bench/$(if $(filter bench,$@),run,sshd).py --build $(BUILD) $(BENCH)
 
 lint:

@@ -73,6 +73,8 @@ def measure(args):
                 rows += figure.measure(context)
             except AssertionError as error:  # the kit's way to say that something did not work
                 raise Failed(f"{figure.name}: {error}") from None
+            except FileNotFoundError as error:
+                raise Failed(f"{figure.name}: {error.filename} is not there: make bench builds it, or name the build folder with --build") from None
             except Failed as error:
                 raise Failed(f"{figure.name}: {error}") from None
             progress.step()

@@ -16,6 +16,7 @@ RUN = [sys.executable, str(ROOT / "bench" / "run.py"), "--build", str(BUILD)]
 QUICK = [*RUN, "--quick"]
 FIGURES = "hub-cpu,speed,agent-cpu,hop,hop-default,jump-cpu,agent-memory"
 root = pytest.mark.skipif(os.geteuid() != 0, reason="the memory of others is read by root alone")
+plain = pytest.mark.skipif(sanitized(), reason="a sanitizer's speed and memory are nobody's")
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def value(cell):
 
 
 @root
-@pytest.mark.skipif(sanitized(), reason="a sanitizer's speed is nobody's")
+@plain
 def test_a_quick_run_has_the_whole_table(bench, folder):
     results = bench.path("RESULTS.md")
     results.write_text("# Results\n\n## Another\n\nstays\n\n## multiSSH and an OpenSSH bastion\n\nold\n")
@@ -87,6 +88,7 @@ def test_a_quick_run_has_the_whole_table(bench, folder):
 
 
 @root
+@plain
 def test_idle_users_and_cores(bench, folder):
     done = bench.run(*QUICK, "--figures", "user-memory,cores", "--folder", folder, "--no-results", timeout=400).ok()
     table = rows(done.out)
