@@ -19,6 +19,8 @@
 #ifdef COUNTS_VALGRIND
 #include <seccomp.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
 #include <valgrind/callgrind.h>
 #endif
 
@@ -205,7 +207,22 @@ int execvp(const char *file, char *const argv[])
     return execvpe(file, argv, environ);
 }
 
-/* The program believes that it has its filter. */
+/* The program believes that it has its filter, whichever way it takes. */
+long syscall(long number, ...)
+{
+    long (*real)(long, ...) = NULL;
+    long a[6];
+    void *found = dlsym(RTLD_NEXT, "syscall");
+    va_list words;
+
+    va_start(words, number);
+    for (int i = 0; i < 6; i++)
+        a[i] = va_arg(words, long);
+    va_end(words);
+    memcpy(&real, &found, sizeof real);
+    return number == SYS_seccomp ? 0 : real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
 scmp_filter_ctx seccomp_init(uint32_t action)
 {
     (void)action;
@@ -223,6 +240,14 @@ int seccomp_rule_add_array(scmp_filter_ctx ctx, uint32_t action, int call, unsig
 {
     (void)ctx, (void)action, (void)call, (void)count, (void)conditions;
     return 0;
+}
+
+int seccomp_export_bpf(const scmp_filter_ctx ctx, int fd)
+{
+    static const uint64_t allow = 0x7fff000000000006; /* one instruction: return SECCOMP_RET_ALLOW */
+
+    (void)ctx;
+    return write(fd, &allow, sizeof allow) == sizeof allow ? 0 : -EIO;
 }
 
 int seccomp_load(const scmp_filter_ctx ctx)

@@ -51,6 +51,7 @@ def unavailable():
 
 class Plain:
     """Allocations and copies, by helpers/counts.c."""
+    children = True  # so is what the process starts of ours
 
     def __init__(self, bench, *flags):
         self.folder, self.traces, library = bench.folder("counts"), bench.folder("traces"), bench.path(f"counts.{bench.number()}.so")
@@ -109,7 +110,7 @@ class Instructions(Plain):
             wait_for(lambda: path.exists() and b"\ntotals: " in path.read_bytes()[-200:], PATIENCE,
                      lambda: f"{path.name} in {os.listdir(self.traces)}")
         total = collections.Counter()
-        for path in self.traces.glob(f"callgrind.{pid}*"):
+        for path in (*self.traces.glob(f"callgrind.{pid}"), *self.traces.glob(f"callgrind.{pid}.*")):
             total += profile(path.read_text())
         counted = {name: cost for name, cost in total.items() if not name.startswith(self.APART)}
         loading = {name: cost for name, cost in counted.items() if name.startswith(self.LOADER)}
@@ -270,16 +271,24 @@ class World:
     """Hub, agent and a Target, each program under an instrument or none."""
 
     def __init__(self, bench, *, hub=None, front=None, agent=None, client=None):
-        self.bench, self.by_hub, self.by_front, self.by_agent, self.by_client = bench, hub, front or hub, agent, client
+        self.bench, self.by_hub, self.by_agent, self.by_client = bench, hub, agent, client
+        self.by_front = front or (hub if hub and hub.children else None)
         self.hub = CountedHub(bench, hub, front)
         self.user = User(bench).knows(self.hub, extra_hub=["Ciphers aes128-gcm@openssh.com"])
         self.hub.add_user(self.user)
         self.target = Target(bench)
         self.agent = CountedAgent(bench, self.hub, agent, self.target)
 
-    def helper(self, word):
-        """The hub's only process of that program."""
-        return self._only([pid for pid in proc.children(self.hub.process.pid) if word in proc.command_of(pid)])
+    def helpers(self, word):
+        return {pid for pid in proc.children(self.hub.process.pid) if word in proc.command_of(pid)}
+
+    def front_of(self, begin):
+        """A session, and its front."""
+        before = self.helpers("multissh-front")  # the nursery; a front begins with what that has counted since it was last asked
+        for nursery in before if self.by_front else ():
+            self.by_front.take(nursery)
+        session = begin()
+        return session, self._only(self.helpers("multissh-front") - before)
 
     def keeper(self):
         return self._only(self.agent.keepers())
@@ -287,7 +296,7 @@ class World:
     @staticmethod
     def _only(found):
         assert len(found) == 1, found
-        return found[0]
+        return next(iter(found))
 
     def stock(self):
         return Session(self.bench, ["ssh", *self.user.options(), "-W", "web01:22", "hub"])
@@ -307,8 +316,7 @@ class World:
 
     def _jump(self):
         mark = self.hub.mark()
-        session = self.stock()
-        front = self.helper("multissh-front")
+        session, front = self.front_of(self.stock)
         session.finish()
         self.hub.wait_log("left: ", PATIENCE, since=mark)
         wait_for(lambda: not os.path.exists(f"/proc/{front}"), PATIENCE, "the front ends")
@@ -329,15 +337,15 @@ class World:
         return rows
 
     def stock_transfers(self, size):
-        session = self.stock()
-        return self.transfers(session, size, front=(self.by_front, self.helper("multissh-front")), keeper=(self.by_agent, self.keeper()))
+        session, front = self.front_of(self.stock)
+        return self.transfers(session, size, front=(self.by_front, front), keeper=(self.by_agent, self.keeper()))
 
     def connect_transfers(self, size):
         words = [program("multissh"), "--hub", "hub", "--ssh-config", self.user.config, "connect", "web01"]
         session = Session(self.bench, self.by_client.argv(words))
         watched = {"connect": (self.by_client, session.popen.pid)}
         if self.by_hub:
-            watched["pair"] = (self.by_hub, self.helper("multissh-relay"))
+            watched["pair"] = (self.by_hub, self._only(self.helpers("multissh-relay")))
         return self.transfers(session, size, **watched)
 
 
