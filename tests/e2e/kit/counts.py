@@ -324,8 +324,8 @@ class World:
 
     def transfers(self, session, size, **watched):
         """What a MiB costs. watched: name=(instrument, pid); returns a row for each name and direction."""
-        session.down(2 * MIB)
-        session.up(2 * MIB)  # the buffers have grown
+        session.down(MIB)
+        session.up(MIB)  # the buffers have grown
         rows = {}
         for way in ("down", "up", "down", "up"):  # twice, the lower of the two: programs do not always take turns alike
             before = {name: instrument.take(pid) for name, (instrument, pid) in watched.items()}
