@@ -12,7 +12,7 @@ import pytest
 from conftest import setup
 from kit import proc
 from kit.edge import Edge
-from kit.parts import Agent, Hub, Sshd, User, keygen, public_key
+from kit.parts import SLOW, Agent, Hub, Sshd, User, keygen, public_key
 from kit.wait import wait_for
 from kit.wire import Control, Stream, connect, make_ticket, preamble, refusal, refused, unb64url
 
@@ -187,10 +187,13 @@ def test_back_pressure(joined, hub):
             sent += fresh.sock.send(bytes(1 << 16))
     assert sent < 64 << 20, "what nobody reads is taken without end"
     (pid,) = pairs(hub)
-    assert proc.memory_kib(pid) < 16 * 1024 or os.environ.get("ASAN_OPTIONS")
-    before = proc.cpu_seconds(pid)
-    time.sleep(1)
-    assert proc.cpu_seconds(pid) - before < 0.3, "it spins"
+
+    def rests():
+        before = proc.cpu_seconds(pid)
+        time.sleep(1)
+        return proc.cpu_seconds(pid) - before < 0.1
+    wait_for(rests, 20, "it does nothing while nothing can be done")  # what it still had to move is moved by then
+    assert proc.memory_kib(pid) < (16 if SLOW == 1 else 48) * 1024
 
 
 # --- newer connections ---

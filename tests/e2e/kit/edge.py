@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 
+from .bench import sanitized
 from .wire import STREAM, Refused, connect, exact, preamble, refusal_of, tls
 
 RESUME, PROOF, DATA, ACK, EOF, PING, PONG, RESET, DONE = range(1, 10)
@@ -129,7 +130,6 @@ class Edge:
                 if self.over.is_set():
                     break
                 self._connection()
-                since = time.monotonic()
             except Refused as refused:
                 self.lines.append(refused)
                 if refused.final:
@@ -139,6 +139,8 @@ class Edge:
             except Exception as error:
                 self._end(f"the edge itself failed: {error!r}")  # whoever waits for it need not wait on
                 raise
+            if self.live.is_set():
+                since = time.monotonic()
             self.live.clear()
             if self.lives and time.monotonic() - since > self.patience:
                 self._end("patience")
@@ -175,7 +177,8 @@ class Edge:
         with self.lock:
             own = os.urandom(32) + struct.pack(">IQI", epoch, len(self.received) + self.eof_seen, self.window)
         self._frame(sock, RESUME, own)
-        sock.settimeout(2)  # it dials again then
+        # It dials again then. The hub starts a process to join two connections, and one that always comes too late starts the next.
+        sock.settimeout(6 if sanitized() else 2)
         kind, theirs = self._next(sock, epoch)
         if kind != RESUME:
             raise ConnectionError(f"frame {kind} first")
