@@ -123,6 +123,6 @@ def far(context):
 
 
 FIGURES = [
-    Figure("echo", "keystroke echo while another session moves data", "p99 ≤ 0.5", near),
+    Figure("echo-here", "keystroke echo while another session moves data", "p99 ≤ 0.5", near),
     Figure("echo-far", "keystroke echo while another session moves data, over a line as at home", "p99 ≤ 0.5", far),
 ]
