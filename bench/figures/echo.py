@@ -14,6 +14,7 @@ from sides import together
 # 30 ms there and back, and a buffer of 100 ms before the line, as routers have.
 LINE = {"delay": 15, "rate": 30, "seed": 7}
 KEYS = 150
+PAIRS_MAX = 3
 EVERY = 0.05
 ANSWER_MAX = 30
 # Bulk that never ends: what the machine has to send, and what it takes.
@@ -95,7 +96,7 @@ def rows_of(context, where, sides):
     keys = 10 if context.quick else KEYS
     for way in ("down", "up"):
         cases = {name: lambda side=side: echo(side, way, keys) for name, side in sides.items()}
-        took = context.alternate(cases)
+        took = context.alternate(cases, pairs=min(context.pairs, PAIRS_MAX))
         for which, words, bound in ((0, "p50", None), (1, "p99", 0.5)):
             theirs, ours, connect = ([pair[which] for pair in took[name]] for name in ("openssh", "ours", "connect"))
             rows.append(ratio_row(f"keystroke echo {where}, {words}, bulk {way}, ssh -J", theirs, ours, "ms", bound=bound))
