@@ -248,7 +248,7 @@ static int load_filter(const struct sandbox *sandbox)
     struct sock_fprog program = {.len = sandbox->n, .filter = NULL};
     int r = 0;
     if (sandbox->n == 0)
-        return 0;
+        return filtered ? -EINVAL : 0;
     program.filter = malloc(size);
     if (program.filter == NULL)
         return -ENOMEM;

@@ -226,8 +226,10 @@ static void tick_cb(uv_timer_t *h)
     struct fronts *f = h->data;
     uint64_t now = clock_now_ms();
 
-    if (!f->left)
+    if (!f->left) {
+        fronts_process_look(f);
         fronts_tick(f);
+    }
     tally_sweep(f->rates, now);
     if (!f->left && now / 1000 >= f->looked_s + LOOK_AGAIN_S) {
         f->looked_s = now / 1000;
@@ -325,8 +327,8 @@ static int start(struct fronts *o, int fds[3], const char *source, uint16_t port
     (void)snprintf(f->berth, sizeof f->berth, "%s", berth);
     rc = fronts_process_start(f, fds);
     if (rc < 0) /* the end of its channel is seen in a later turn */
-        log_limited(&o->limit, LOG_LEVEL_ERROR,
-                    "cannot start multissh-front: %s; is it installed beside multissh-hub?", uv_strerror(rc));
+        log_limited(&o->limit, LOG_LEVEL_ERROR, "cannot start multissh-front: %s%s", uv_strerror(rc),
+                    rc == -ENOENT || rc == -EACCES ? "; is it installed beside multissh-hub?" : "");
     return rc;
 }
 

@@ -97,6 +97,8 @@ int fronts_process_start(struct front *f, const int fds[3]);
 void fronts_process_adopt(struct front *f, pid_t pid);
 void fronts_process_let_go(struct front *f);
 bool fronts_process_runs(const struct front *f);
+/* To be called every second. */
+void fronts_process_look(struct fronts *o);
 /* What is due: ends what does not end by itself. */
 void fronts_process_tick(struct front *f, uint64_t now);
 

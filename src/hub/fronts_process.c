@@ -198,6 +198,11 @@ bool fronts_process_runs(const struct front *f)
     return f->unborn || f->process != NULL;
 }
 
+void fronts_process_look(struct fronts *o)
+{
+    nursery_tick(o->nursery);
+}
+
 void fronts_process_tick(struct front *f, uint64_t now)
 {
     if (f->end_by == 0 || now < f->end_by || f->process == NULL)

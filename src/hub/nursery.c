@@ -1,10 +1,13 @@
 /* Owns the nursery's process and the socket to it. One that is replaced is told so by the end of what we say, answers what
  * it was asked, and ends. */
 #include "hub/nursery.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "hub/program.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,9 +22,13 @@
  * for long. */
 #define FORKS_MAX 500
 
+#define SILENCE_MS 15000 /* of one that has been asked for something */
+
 struct request {
     struct request *next;
     uint64_t id;
+    int fds[NURSERY_FDS_MAX]; /* ours, as long as it waits to be sent */
+    size_t count;             /* of fds; 0: sent */
 };
 
 struct stamp { /* of a file: another one is another key, or another version */
@@ -39,7 +46,9 @@ struct nest {
     unsigned open;  /* handles */
     unsigned forks; /* asked for */
     struct stamp program, key;
-    struct request *first, **last; /* not answered yet */
+    struct request *first, **last; /* not answered yet; those that wait to be sent are behind all others */
+    uint64_t waits_since;          /* ms: for an answer to the first of them */
+    bool retired;                  /* nothing new for it */
 };
 
 struct nursery {
@@ -98,6 +107,13 @@ static void nest_forget(struct nest *nest)
     nest->owner = NULL;
 }
 
+static void request_free(struct request *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        (void)close(r->fds[i]);
+    free(r);
+}
+
 /* No more answers will come. */
 static void nest_over(struct nest *nest)
 {
@@ -110,7 +126,7 @@ static void nest_over(struct nest *nest)
 
         nest->first = r->next;
         n->born(n->arg, r->id, -1, -EPIPE);
-        free(r);
+        request_free(r);
     }
 }
 
@@ -137,7 +153,7 @@ void nursery_free(struct nursery *n)
             struct request *r = nest->first;
 
             nest->first = r->next;
-            free(r);
+            request_free(r);
         }
         /* It ends by itself, and is not waited for. */
         if (!uv_is_closing((uv_handle_t *)&nest->process))
@@ -146,12 +162,81 @@ void nursery_free(struct nursery *n)
     free(n);
 }
 
+/* --- requests --- */
+
+/* -EAGAIN: when the nursery has taken some, there is room again. */
+static int send_request(int fd, uint64_t id, const int *fds, size_t count)
+{
+    char text[PACKET_MAX];
+    struct iovec iov = {.iov_base = text};
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(NURSERY_FDS_MAX * sizeof(int))];
+    } control;
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.room,
+                       .msg_controllen = CMSG_SPACE(count * sizeof(int))};
+    struct cmsghdr *c = NULL;
+    ssize_t k = 0;
+
+    memset(&control, 0, sizeof control);
+    iov.iov_len = (size_t)snprintf(text, sizeof text, "front %llu", (unsigned long long)id);
+    c = CMSG_FIRSTHDR(&m);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(c), fds, count * sizeof(int));
+    do
+        k = sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (k < 0 && errno == EINTR);
+    if (k >= 0)
+        return 0;
+    return errno == ENOBUFS || errno == ETOOMANYREFS ? -EAGAIN : -errno;
+}
+
+/* Sends what waits. What fails for good shows as the end of the socket. */
+static void nest_flush(struct nest *nest)
+{
+    struct request *r = nest->first;
+
+    while (r != NULL && r->count == 0)
+        r = r->next;
+    for (; r != NULL; r = r->next) {
+        if (send_request(nest->fd, r->id, r->fds, r->count) < 0)
+            return;
+        for (size_t i = 0; i < r->count; i++)
+            (void)close(r->fds[i]);
+        r->count = 0;
+    }
+    if (nest->retired)
+        (void)shutdown(nest->fd, SHUT_WR);
+}
+
 void nursery_renew(struct nursery *n)
 {
-    if (n->current == NULL)
+    struct nest *nest = n->current;
+
+    if (nest == NULL)
         return;
-    (void)shutdown(n->current->fd, SHUT_WR);
     n->current = NULL;
+    nest->retired = true;
+    nest_flush(nest);
+}
+
+void nursery_tick(struct nursery *n)
+{
+    uint64_t now = clock_now_ms();
+
+    for (struct nest *nest = n->nests; nest != NULL; nest = nest->next) {
+        if (nest->first == NULL || now < nest->waits_since + SILENCE_MS)
+            continue;
+        log_error("the process that makes those of users' connections does not answer: it is ended, there "
+                  "will be another");
+        (void)uv_process_kill(&nest->process,
+                              SIGKILL); /* its socket ends, and with it what was asked of it */
+        nest->waits_since = now;
+    }
 }
 
 /* --- what it says --- */
@@ -199,7 +284,7 @@ static bool take_one(struct nest *nest)
         error = 0;
     else
         k = 0;
-    if (k <= 0 || id != r->id) {
+    if (k <= 0 || id != r->id || r->count != 0) {
         if (pidfd >= 0)
             (void)close(pidfd);
         nest_over(nest);
@@ -209,8 +294,10 @@ static bool take_one(struct nest *nest)
     if (nest->first == NULL)
         nest->last = &nest->first;
     free(r);
+    nest->waits_since = clock_now_ms();
+    nest_flush(nest);
     nest->owner->born(nest->owner->arg, id, pidfd, error);
-    return nest->fd >= 0;
+    return true;
 }
 
 static void poll_cb(uv_poll_t *h, int status, int events)
@@ -318,62 +405,58 @@ int nursery_ready(struct nursery *n)
     return 0;
 }
 
-/* --- requests --- */
-
-static int send_request(int fd, uint64_t id, const int *fds, size_t count)
+/* Sends r, or keeps what it needs to be sent later. */
+static int send_or_wait(struct nest *nest, struct request *r, const int *fds, size_t count)
 {
-    char text[PACKET_MAX];
-    struct iovec iov = {.iov_base = text};
-    union {
-        struct cmsghdr align;
-        char room[CMSG_SPACE(NURSERY_FDS_MAX * sizeof(int))];
-    } control;
-    struct msghdr m = {.msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = control.room,
-                       .msg_controllen = CMSG_SPACE(count * sizeof(int))};
-    struct cmsghdr *c = NULL;
-    ssize_t k = 0;
+    struct request *behind = nest->first;
+    int rc = 0;
 
-    memset(&control, 0, sizeof control);
-    iov.iov_len = (size_t)snprintf(text, sizeof text, "front %llu", (unsigned long long)id);
-    c = CMSG_FIRSTHDR(&m);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(count * sizeof(int));
-    memcpy(CMSG_DATA(c), fds, count * sizeof(int));
-    do
-        k = sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (k < 0 && errno == EINTR);
-    if (k >= 0)
-        return 0;
-    return errno == ENOBUFS || errno == ETOOMANYREFS ? -EAGAIN : -errno;
+    while (behind != NULL && behind->count == 0)
+        behind = behind->next;
+    rc = behind != NULL ? -EAGAIN : send_request(nest->fd, r->id, fds, count);
+    if (rc != -EAGAIN || nest->first == NULL) /* there is nothing whose answer could be waited for */
+        return rc;
+    for (rc = 0; rc == 0 && r->count < count; r->count += rc == 0 ? 1 : 0) {
+        r->fds[r->count] = fcntl(fds[r->count], F_DUPFD_CLOEXEC, 3);
+        rc = r->fds[r->count] < 0 ? -errno : 0;
+    }
+    return rc;
+}
+
+static int ask(struct nursery *n, struct request *r, const int *fds, size_t count)
+{
+    int rc = nursery_ready(n);
+
+    if (rc == 0)
+        rc = send_or_wait(n->current, r, fds, count);
+    return rc;
 }
 
 int nursery_ask(struct nursery *n, uint64_t id, const int *fds, size_t count)
 {
-    struct request *r = malloc(sizeof *r);
-    int rc = r == NULL ? -ENOMEM : 0;
+    struct request *r = calloc(1, sizeof *r);
+    struct nest *nest = NULL;
+    int rc = 0;
 
-    if (rc == 0 && n->current != NULL && worn(n))
+    if (r == NULL)
+        return -ENOMEM;
+    r->id = id;
+    if (n->current != NULL && worn(n))
         nursery_renew(n);
-    if (rc == 0)
-        rc = nursery_ready(n);
-    if (rc == 0)
-        rc = send_request(n->current->fd, id, fds, count);
+    rc = ask(n, r, fds, count);
     if (rc == -EPIPE || rc == -ECONNRESET) { /* it has ended, and we have not heard of it yet */
         n->current = NULL;
-        rc = nursery_ready(n);
-        if (rc == 0)
-            rc = send_request(n->current->fd, id, fds, count);
+        rc = ask(n, r, fds, count);
     }
     if (rc < 0) {
-        free(r);
+        request_free(r);
         return rc;
     }
-    *r = (struct request){.id = id};
-    *n->current->last = r;
-    n->current->last = &r->next;
-    n->current->forks++;
+    nest = n->current;
+    if (nest->first == NULL)
+        nest->waits_since = clock_now_ms();
+    *nest->last = r;
+    nest->last = &r->next;
+    nest->forks++;
     return 0;
 }

@@ -26,8 +26,10 @@ int nursery_ready(struct nursery *n);
 /* The processes that come from now on have another layout of memory than those before. That also happens by itself, from
  * time to time, and when the program or the host key has changed on disk. */
 void nursery_renew(struct nursery *n);
-/* Asks for a process with these descriptors, which stay the caller's: count is 2 or 3. Returns 0 or a negative code (-EAGAIN:
- * too many at once), and then born is not called. */
+/* Ends one that does not answer: to be called about every second. */
+void nursery_tick(struct nursery *n);
+/* Asks for a process with these descriptors, which stay the caller's: count is 2 or 3. What cannot be sent now waits: the
+ * caller bounds how many. Returns 0 or a negative code, and then born is not called. */
 int nursery_ask(struct nursery *n, uint64_t id, const int *fds, size_t count);
 
 #endif

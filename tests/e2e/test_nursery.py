@@ -147,3 +147,45 @@ def test_it_ends_with_the_hub_and_its_fronts_do_not(hub, alice):
     hub.wait_log(r"took up 1 users' connections")
     assert "multissh-front --serving" in proc.command_of(front)
     assert answered(alice)
+
+
+def connect(hub, count):
+    socks = [socket.create_connection((hub.address, hub.port), 30) for _ in range(count)]
+    for sock in socks:
+        sock.settimeout(60)
+        sock.sendall(b"SSH-2.0-test\r\n")
+    return socks
+
+
+def banner(sock):
+    try:
+        return sock.recv(4)
+    except ConnectionResetError:
+        return b""
+
+
+def test_more_at_once_than_its_socket_holds(bench):
+    """What the nursery has not taken yet waits; nobody is turned away."""
+    hub = Hub(bench, "--unauthenticated-per-source", "1000", "--unauthenticated-max", "1000")
+    mother = nursery(hub)
+    os.kill(mother, signal.SIGSTOP)
+    try:
+        socks = connect(hub, 400)
+        hub.command("list")  # what came before is taken in by now
+    finally:
+        os.kill(mother, signal.SIGCONT)
+    answers = [banner(sock) for sock in socks]
+    assert answers.count(b"SSH-") == len(socks), hub.log()
+    for sock in socks:
+        sock.close()
+    wait_for(lambda: not hub.fronts(), 60, "they end")
+
+
+@pytest.mark.slow
+def test_one_that_does_not_answer_is_replaced(hub, alice):
+    mother = nursery(hub)
+    os.kill(mother, signal.SIGSTOP)
+    sock, = connect(hub, 1)
+    hub.wait_log(r"does not answer: it is ended", 40)
+    assert banner(sock) == b"", "what was asked of it is closed"
+    assert answered(alice) and nursery(hub) != mother
