@@ -19,6 +19,7 @@
 #define PING_MS_MAX 600000
 #define TARGET_MAX 79 /* a longer one is not worth a refusal */
 #define RETRY_MS_MAX (24LL * 3600 * 1000)
+#define RESUME_S_MAX (7 * 24 * 3600)
 
 /* --- to the hub --- */
 
@@ -189,6 +190,21 @@ static const char *take_renamed(struct agent *a, const cJSON *m)
     return NULL;
 }
 
+static const char *take_resume(struct agent *a, const cJSON *m)
+{
+    const char *ticket = json_str(m, "ticket", 2 * SESSION_TICKET_MAX),
+               *key = json_str(m, "key", 2 * SESSION_TICKET_KEY);
+    struct session_ticket t = {.n = 0};
+    int n = ticket == NULL ? -1 : crypto_b64url_decode(ticket, strlen(ticket), t.ticket, sizeof t.ticket);
+    if (uplink_state(a->uplink) != UPLINK_ADMITTED || n <= 0 || key == NULL ||
+        crypto_hex_decode(key, strlen(key), t.key, sizeof t.key) != (int)sizeof t.key)
+        return "the hub sent an unfit 'resume'";
+    t.n = (size_t)n;
+    uplink_said_resume(a->uplink, &t, (uint32_t)json_int_or(m, "lifetime_s", 1, RESUME_S_MAX, 1));
+    crypto_wipe(&t, sizeof t);
+    return NULL;
+}
+
 static const char *take_ping(struct agent *a, const cJSON *m)
 {
     cJSON *pong = json_new("pong");
@@ -209,9 +225,9 @@ static const struct {
     const char *type;
     const char *(*take)(struct agent *a, const cJSON *m);
 } messages[] = {
-    {"welcome", take_welcome}, {"held", take_held},     {"refused", take_refused},
-    {"dial", take_dial},       {"hangup", take_hangup}, {"renamed", take_renamed},
-    {"ping", take_ping},       {"pong", take_pong},     {"bye", take_bye},
+    {"welcome", take_welcome}, {"held", take_held},       {"refused", take_refused}, {"dial", take_dial},
+    {"hangup", take_hangup},   {"renamed", take_renamed}, {"ping", take_ping},       {"pong", take_pong},
+    {"bye", take_bye},         {"resume", take_resume},
 };
 
 const char *control_line(struct agent *a, const char *line, size_t n)

@@ -15,15 +15,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HANDSHAKE_MS 10000
+#define HANDSHAKE_MS 15000      /* more than a busy hub lets anybody wait */
 #define HELLO_MS 20000          /* for the hub's first answer */
 #define PROBE_WAIT_MS 2000      /* hello waits so long for what is found of the SSH server */
 #define SETTLED_MS 30000        /* a connection that lasted so long ends a row of failures */
+#define ASK_MS 1000             /* the hub's ping is overdue by so much: it is asked itself */
 #define REMIND_MS 600000        /* the same line is not logged again before */
 #define PLAIN_MAX (160u * 1024) /* lines read and not yet acted on: one read, one record and one line fit */
 
 static void begin(struct uplink *u);
 static void try_hub(struct uplink *u);
+static void next_hub(struct uplink *u);
 static void on_timer(uv_timer_t *timer);
 
 static void arm(struct uplink *u, uint64_t ms)
@@ -122,7 +124,7 @@ static uint64_t dead_at(const struct uplink *u)
 
 void uplink_arm_keepalive(struct uplink *u)
 {
-    uint64_t now = clock_now_ms(), at = dead_at(u), ask = u->heard + u->ping_ms / 2;
+    uint64_t now = clock_now_ms(), at = dead_at(u), ask = u->heard + u->ping_ms + ASK_MS;
     if (u->asked <= u->heard && ask < at)
         at = ask;
     arm(u, at > now ? at - now : 0);
@@ -148,7 +150,7 @@ static void keepalive(struct uplink *u)
         lost(u, text);
         return;
     }
-    if (u->asked <= u->heard && now >= u->heard + u->ping_ms / 2)
+    if (u->asked <= u->heard && now >= u->heard + u->ping_ms + ASK_MS)
         ask(u);
     uplink_arm_keepalive(u);
 }
@@ -196,10 +198,23 @@ static void on_input(void *arg, struct buf *plain)
         uplink_arm_keepalive(u);
 }
 
+/* The hub is there and has too much to do: its other addresses are no better, another hub may be. */
+static void busy(struct uplink *u, const char *words)
+{
+    errmsg_set(&u->failure, 0, "%s: %s", u->to.host, words);
+    u->busy_ms = tls_pipe_busy_ms(u->pipe);
+    drop_connection(u);
+    uv_timer_stop(&u->timer);
+    next_hub(u);
+}
+
 static void on_ended(void *arg, int status, const char *words)
 {
-    (void)status;
-    failed(arg, words);
+    struct uplink *u = arg;
+    if (status == UV_EBUSY && !connected(u))
+        busy(u, words);
+    else
+        failed(u, words);
 }
 
 static const struct tls_pipe_calls pipe_calls = {.ready = on_ready, .input = on_input, .ended = on_ended};
@@ -215,9 +230,7 @@ static void on_dialed(void *arg, int status, uv_tcp_t *tcp, const char *words)
             errmsg_set(&u->failure, 0, "%s", words);
         dialer_free(u->dialer);
         u->dialer = NULL;
-        u->tried++;
-        u->hub = (u->hub + 1) % u->agent->opt.hub.n;
-        try_hub(u);
+        next_hub(u);
         return;
     }
     agent_trust(u->agent, u->to.host, &trust);
@@ -234,6 +247,24 @@ static void on_dialed(void *arg, int status, uv_tcp_t *tcp, const char *words)
     arm(u, HANDSHAKE_MS);
 }
 
+static void next_hub(struct uplink *u)
+{
+    u->tried++;
+    u->hub = (u->hub + 1) % u->agent->opt.hub.n;
+    try_hub(u);
+}
+
+/* All hubs have been tried. One that is busy has said when. */
+static void rest(struct uplink *u)
+{
+    char text[700];
+    snprintf(text, sizeof text, "cannot reach the hub: %s", u->failure.text);
+    if (u->busy_ms != 0)
+        uplink_wait(u, backoff_wanted(u->busy_ms, uplink_dice()), true, text);
+    else
+        uplink_wait(u, backoff_next(&u->backoff, uplink_dice()), false, text);
+}
+
 static void try_hub(struct uplink *u)
 {
     char text[700];
@@ -242,8 +273,7 @@ static void try_hub(struct uplink *u)
     const struct agent *a = u->agent;
     struct dialer_config config = {.loop = a->loop, .proxy = &proxy};
     if (u->tried == u->agent->opt.hub.n) {
-        snprintf(text, sizeof text, "cannot reach the hub: %s", u->failure.text);
-        uplink_wait(u, backoff_next(&u->backoff, uplink_dice()), false, text);
+        rest(u);
         return;
     }
     agent_options_hub(&u->agent->opt, u->hub, &u->to);
@@ -272,6 +302,7 @@ static void begin(struct uplink *u)
     char where[300];
     uv_timer_stop(&u->timer);
     u->tried = 0;
+    u->busy_ms = 0;
     agent_options_hub(&u->agent->opt, u->hub, &u->to);
     addr_format(&u->to, 0, where, sizeof where);
     if (u->said[0] == 0)

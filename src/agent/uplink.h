@@ -14,6 +14,7 @@
 
 struct agent;
 struct uplink;
+struct session_ticket;
 
 enum uplink_state {
     UPLINK_WAITING,   /* for the next try */
@@ -49,6 +50,8 @@ void uplink_said_welcome(struct uplink *u, const char *name, uint64_t ping_ms, b
 void uplink_said_held(struct uplink *u, const char *reason);
 void uplink_said_refused(struct uplink *u, const char *code, const char *reason,
                          int64_t retry_ms); /* -1: none given */
+/* A ticket for the next connection. */
+void uplink_said_resume(struct uplink *u, const struct session_ticket *t, uint32_t lifetime_s);
 void uplink_said_bye(struct uplink *u, const char *code, const char *reason, int64_t retry_ms);
 
 #endif

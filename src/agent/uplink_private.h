@@ -22,6 +22,7 @@ struct uplink {
     struct addr_hostport to;
     size_t hub, tried; /* the entry in use, and how many have been tried in this round */
     struct backoff backoff;
+    uint32_t busy_ms; /* a hub of this round was busy, and wants to be asked again then; 0: none was */
     unsigned generation;
     bool hello_sent, told_to_wait;
     bool stuck; /* the hub does not read what it is sent */

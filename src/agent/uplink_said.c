@@ -74,6 +74,11 @@ void uplink_said_refused(struct uplink *u, const char *code, const char *reason,
     uplink_wait(u, backoff_wanted(retry_ms >= 0 ? (uint64_t)retry_ms : TOLD_MS, uplink_dice()), true, text);
 }
 
+void uplink_said_resume(struct uplink *u, const struct session_ticket *t, uint32_t lifetime_s)
+{
+    tls_pipe_ticket_keep(u->pipe, t, lifetime_s);
+}
+
 void uplink_said_bye(struct uplink *u, const char *code, const char *reason, int64_t retry_ms)
 {
     char text[700];

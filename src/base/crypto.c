@@ -48,6 +48,52 @@ out:
     return r;
 }
 
+#define NONCE_SIZE 12
+#define TAG_SIZE 16
+
+int crypto_seal(const uint8_t key[CRYPTO_SEAL_KEY], const void *data, size_t n, uint8_t *out)
+{
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    uint8_t *body = out + NONCE_SIZE;
+    int r = -EIO, written = 0, rest = 0;
+    if (ctx == NULL || n > INT_MAX || crypto_random(out, NONCE_SIZE) != 0)
+        goto out;
+    if (EVP_EncryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, out) == 1 &&
+        EVP_EncryptUpdate(ctx, body, &written, data, (int)n) == 1 && (size_t)written == n &&
+        EVP_EncryptFinal_ex(ctx, body + n, &rest) == 1 && rest == 0 &&
+        EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_SIZE, body + n) == 1)
+        r = 0;
+out:
+    EVP_CIPHER_CTX_free(ctx);
+    return r;
+}
+
+int crypto_unseal(const uint8_t key[CRYPTO_SEAL_KEY], const void *sealed, size_t n, uint8_t *out)
+{
+    EVP_CIPHER_CTX *ctx = NULL;
+    const uint8_t *nonce = sealed;
+    uint8_t tag[TAG_SIZE];
+    int r = -EBADMSG, written = 0, rest = 0;
+    if (n < CRYPTO_SEAL_EXTRA || n > INT_MAX)
+        return r;
+    n -= CRYPTO_SEAL_EXTRA;
+    memcpy(tag, nonce + NONCE_SIZE + n, TAG_SIZE);
+    ctx = EVP_CIPHER_CTX_new();
+    if (ctx == NULL || EVP_DecryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, nonce) != 1) {
+        r = -EIO;
+        goto out;
+    }
+    if (EVP_DecryptUpdate(ctx, out, &written, nonce + NONCE_SIZE, (int)n) == 1 && (size_t)written == n &&
+        EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_SIZE, tag) == 1 &&
+        EVP_DecryptFinal_ex(ctx, out + n, &rest) == 1 && rest == 0)
+        r = 0;
+    if (r < 0)
+        crypto_wipe(out, n);
+out:
+    EVP_CIPHER_CTX_free(ctx);
+    return r;
+}
+
 bool crypto_equal(const void *a, const void *b, size_t n)
 {
     return n == 0 || CRYPTO_memcmp(a, b, n) == 0;

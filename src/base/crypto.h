@@ -24,6 +24,15 @@ struct crypto_piece {
 int crypto_hmac(const void *key, size_t key_n, const struct crypto_piece *pieces, size_t count,
                 uint8_t out[CRYPTO_HASH_SIZE]);
 
+/* Authenticated encryption: AES-256-GCM (SP 800-38D) with a random nonce in front and the tag behind. out has room for
+ * n + CRYPTO_SEAL_EXTRA bytes. A key seals at most 2^32 messages. Returns 0 or -EIO. */
+#define CRYPTO_SEAL_KEY 32
+#define CRYPTO_SEAL_EXTRA (12 + 16)
+int crypto_seal(const uint8_t key[CRYPTO_SEAL_KEY], const void *data, size_t n, uint8_t *out);
+/* The n bytes that crypto_seal made; out has room for n - CRYPTO_SEAL_EXTRA. Returns 0, -EBADMSG (not made with this key,
+ * or changed; out is wiped) or -EIO. */
+int crypto_unseal(const uint8_t key[CRYPTO_SEAL_KEY], const void *sealed, size_t n, uint8_t *out);
+
 /* Compares in constant time. */
 bool crypto_equal(const void *a, const void *b, size_t n);
 /* Overwrites; not optimised away. NULL-safe. */

@@ -151,8 +151,11 @@ static void check(struct control *c, uint64_t now)
             control_close(c, "keepalive lost");
             return;
         }
-        if (now >= c->pinged + ping)
+        if (now >= c->pinged + ping) {
+            if (c->state == CONTROL_ONLINE && now >= c->resume_at)
+                control_messages_resume(c);
             control_messages_ping(c);
+        }
         break;
     case CONTROL_CLOSING:
         if (now >= c->deadline) {
@@ -251,6 +254,7 @@ void controls_accept(struct controls *o, int fd, const char *source, uint64_t si
     o->all = c;
     o->n++;
     door_slot_move(slot, &c->slot);
+    lobby_work(o->hub->lobby, &c->place, c->slot.key);
     control_reschedule(c);
     rc = control_io_start(c);
     if (rc < 0)
@@ -284,6 +288,7 @@ void control_close(struct control *c, const char *reason)
     if (was == CONTROL_DEAD)
         return;
     c->state = CONTROL_DEAD;
+    lobby_done(&c->place);
     unlink_due(c);
     *c->all_at = c->all_next;
     if (c->all_next != NULL)

@@ -21,8 +21,8 @@ struct controls;
 int controls_new(struct hub *hub, struct controls **ret_c);
 /* Closes all at once. NULL-safe. */
 void controls_free(struct controls *c);
-/* A connection whose ClientHello asked for control, accepted at `since` (ms, monotonic). Takes fd in every
- * case and moves slot. */
+/* A connection whose ClientHello asked for control, accepted at `since` (ms, monotonic): the TLS handshake begins. Takes fd in
+ * every case and moves slot. */
 void controls_accept(struct controls *c, int fd, const char *source, uint64_t since, struct door_slot *slot);
 /* Tells every agent `bye` and closes once that is out. */
 void controls_bye(struct controls *c);

@@ -150,6 +150,8 @@ static bool read_once(struct control *c)
         return true; /* our last word is said */
     c->heard = clock_now_ms();
     rc = session_input(c->tls, data, (size_t)k, &c->plain, &err);
+    if (session_ready(c->tls))
+        lobby_done(&c->place);
     if (rc == 0 || rc == -ECONNRESET)
         why = take_lines(c);
     if (c->state == CONTROL_DEAD)
@@ -163,7 +165,7 @@ static bool read_once(struct control *c)
         control_close(c, why);
         return false;
     }
-    return true;
+    return (size_t)k == sizeof data; /* else there was no more */
 }
 
 static void poll_cb(uv_poll_t *h, int status, int events)

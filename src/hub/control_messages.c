@@ -15,6 +15,9 @@
 #define REASON_MAX 400
 #define TOKEN_MAX 128
 #define BYTES_MAX (INT64_C(1) << 53)
+#define RESUME_LIFETIME_S (24 * 3600)
+#define RESUME_EVERY_MS (8 * 3600 * 1000) /* a machine that was connected for weeks has a fresh one, too */
+#define RESUME_SPREAD_MS 60000
 
 /* --- to the agent --- */
 
@@ -75,6 +78,29 @@ static void send_welcome(struct control *c, bool joined)
     (void)json_add_str(m, "domain", hub->domain);
     (void)json_add_bool(m, "joined", joined);
     (void)control_io_send(c, m);
+}
+
+void control_messages_resume(struct control *c)
+{
+    struct session_ticket t;
+    char ticket[2 * SESSION_TICKET_MAX], key[2 * SESSION_TICKET_KEY + 1];
+    cJSON *m = NULL;
+    uint16_t dice = 0;
+
+    (void)crypto_random(&dice, sizeof dice);
+    /* Not all at once, for they may all have come at once. */
+    c->resume_at = clock_now_ms() + RESUME_EVERY_MS - dice % RESUME_SPREAD_MS;
+    if (session_ticket_make(c->tls, clock_wall_s(), RESUME_LIFETIME_S, &t) < 0 ||
+        crypto_b64url_encode(t.ticket, t.n, ticket, sizeof ticket) < 0)
+        return; /* then it shows its certificate the next time, too */
+    crypto_hex_encode(t.key, sizeof t.key, key, sizeof key);
+    m = json_new("resume");
+    (void)json_add_str(m, "ticket", ticket);
+    (void)json_add_str(m, "key", key);
+    (void)json_add_int(m, "lifetime_s", RESUME_LIFETIME_S);
+    (void)control_io_send(c, m);
+    crypto_wipe(&t, sizeof t);
+    crypto_wipe(key, sizeof key);
 }
 
 /* --- the registry's verdicts --- */
@@ -146,9 +172,12 @@ static void welcome(struct control *c, const struct registry_answer *a)
     cJSON_Delete(c->hello);
     c->hello = NULL;
     log_info("%s is online, from %s (%s)%s", c->name, c->source, c->key,
-             a->joined ? ": joined with an invitation" : "");
+             a->joined                 ? ": joined with an invitation"
+             : session_resumed(c->tls) ? ", resumed"
+                                       : "");
     audit(c, a->joined ? "join" : "online", c->key);
     send_welcome(c, a->joined);
+    control_messages_resume(c);
     jumps_machine_back(c->owner->hub->jumps, a->machine);
     control_reschedule(c);
 }

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "hub/control.h"
 #include "hub/hub.h"
+#include "hub/lobby.h"
 #include "tls/keys.h"
 #include "tls/session.h"
 #include <cjson/cJSON.h>
@@ -34,12 +35,14 @@ struct control {
     struct control *all_next, **all_at; /* in the list of all */
     struct session *tls;
     struct buf plain, out;
-    cJSON *hello;            /* while PROBING or HELD: to ask the registry again */
-    struct machine *machine; /* while ONLINE */
-    struct control *prober;  /* who waits for this one's answer */
-    struct control *probed;  /* whose answer this one waits for */
-    const char *failure;     /* set by calls from outside: close in the next turn for this reason */
+    cJSON *hello;             /* while PROBING or HELD: to ask the registry again */
+    struct machine *machine;  /* while ONLINE */
+    struct control *prober;   /* who waits for this one's answer */
+    struct control *probed;   /* whose answer this one waits for */
+    const char *failure;      /* set by calls from outside: close in the next turn for this reason */
+    struct lobby_place place; /* until the handshake is over */
     uint64_t since, heard, pinged, deadline;
+    uint64_t resume_at;       /* while ONLINE: when it gets its next ticket */
     uint32_t ping_n, ping_ms; /* ping_ms: what this agent was told, whatever is read again later */
     int fd;
     enum control_state state;
@@ -87,6 +90,8 @@ void control_messages_ask(struct control *c, bool probe_failed);
 /* The present connection of m answered: c is a clone. */
 void control_messages_hold_clone(struct control *c, struct machine *m);
 void control_messages_ping(struct control *c);
+/* A ticket with which it may resume. */
+void control_messages_resume(struct control *c);
 void control_messages_refuse(struct control *c, const char *code, const char *reason, int64_t retry_ms);
 void control_messages_bye(struct control *c, const char *code, const char *reason, int64_t retry_ms);
 /* For the log and the audit. */

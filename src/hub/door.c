@@ -8,6 +8,7 @@
 #include "hub/fronts.h"
 #include "hub/hub.h"
 #include "hub/jumps.h"
+#include "hub/lobby.h"
 #include "hub/relays.h"
 #include "hub/tally.h"
 #include "tls/hello.h"
@@ -18,8 +19,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SILENCE_MS 3000 /* then it is a user whose client waits for the server to speak */
-#define RECHECK_MS 100  /* how long bytes are left alone whose arrival says nothing new */
+#define SILENCE_MS 3000  /* then it is a user whose client waits for the server to speak */
+#define CROWDED_MS 15000 /* the same, while there are many others */
+#define RECHECK_MS 100   /* how long bytes are left alone whose arrival says nothing new */
 
 struct door {
     struct hub *hub;
@@ -128,13 +130,19 @@ size_t door_unauthenticated(const struct door *d)
     return tally_total(d->tally);
 }
 
+/* Where so many come, who is silent is a machine whose turn at its own processor has not come. */
+static bool crowded(const struct door *d)
+{
+    return tally_total(d->tally) >= d->hub->opt.unauthenticated_max / 2;
+}
+
 /* After this much silence it is a user; with a grace that is shorter still, at its end: the front has a grace
  * of its own. */
 static uint64_t silence(const struct guest *g)
 {
-    uint64_t grace = g->door->hub->opt.login_grace_ms;
+    uint64_t grace = g->door->hub->opt.login_grace_ms, ms = crowded(g->door) ? CROWDED_MS : SILENCE_MS;
 
-    return grace < SILENCE_MS ? grace : SILENCE_MS;
+    return grace < ms ? grace : ms;
 }
 
 /* Wakes at the next of: silence long enough for a user, the end of the grace. */
@@ -230,7 +238,7 @@ static void guest_tls(struct guest *g, bool control)
     door_slot_move(&g->slot, &slot);
     guest_leave(g);
     if (control)
-        controls_accept(hub->controls, fd, source, since, &slot);
+        lobby_enter(hub->lobby, fd, source, since, &slot);
     else
         relays_accept(hub->relays, fd, source, port, &slot);
 }
@@ -355,33 +363,43 @@ void door_let_users_in(struct door *d)
     }
 }
 
-void door_enter(struct door *d, int fd, const char *source, uint16_t port)
+/* Which limit stands against one more connection of this source? NULL: none. */
+static const char *limit_over(const struct door *d, const char *key)
 {
     const struct hub_options *opt = &d->hub->opt;
+
+    if (tally_total(d->tally) >= opt->unauthenticated_max)
+        return "too many connections that have not logged in (unauthenticated-max)";
+    if (tally_count(d->tally, key) >= opt->unauthenticated_per_source)
+        return "too many connections of this source that have not logged in (unauthenticated-per-source)";
+    return NULL;
+}
+
+void door_enter(struct door *d, int fd, const char *source, uint16_t port)
+{
     struct door_slot slot = {.held = false};
-    const char *why = NULL;
+    const char *why = NULL, *over = NULL;
     struct guest *g = NULL;
 
     addr_source_key(source, slot.key, sizeof slot.key);
+    over = limit_over(d, slot.key);
     if (d->shut)
         why = "the hub is shutting down";
-    else if (tally_total(d->tally) >= opt->unauthenticated_max)
-        why = "too many connections that have not logged in (unauthenticated-max)";
-    else if (tally_count(d->tally, slot.key) >= opt->unauthenticated_per_source)
-        why = "too many connections of this source that have not logged in (unauthenticated-per-source)";
+    else if (over != NULL)
+        lobby_refuse(d->hub->lobby, fd, source, over);
     else if (tally_enter(d->tally, slot.key) < 0)
         why = "out of memory";
-    if (why == NULL) {
+    else
         slot.held = true;
-        if (guest_new(d, fd, source, port, &g) < 0)
-            why = "out of memory";
-    }
+    if (slot.held && guest_new(d, fd, source, port, &g) < 0)
+        why = "out of memory";
     if (why != NULL) {
         log_limited(&d->limit, LOG_LEVEL_WARN, "connection from %s closed: %s", source, why);
         door_slot_release(d, &slot);
         close(fd);
-        return;
     }
+    if (g == NULL)
+        return;
     door_slot_move(&slot, &g->slot);
     guest_begin(g);
 }

@@ -26,8 +26,8 @@ int door_new(struct hub *hub, struct door **ret_d);
 /* Closes what still waits. */
 void door_free(struct door *d);
 
-/* A fresh connection from source (an IP). Takes fd in every case; over a limit it is closed with a line in
- * the log. */
+/* A fresh connection from source (an IP). Takes fd in every case; over a limit it is told to come again
+ * (lobby.h) and closed, with a line in the log. */
 void door_enter(struct door *d, int fd, const char *source, uint16_t port);
 /* The inner side of a TLS stream, from a relay: only a preamble is taken from it. Takes fd in every case, and
  * moves slot. */

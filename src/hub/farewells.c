@@ -1,5 +1,5 @@
 /* Owns the connections that are about to be closed. Must not keep one beyond LINGER_MS, nor more than
- * FAREWELLS_MAX. */
+ * its maximum. */
 #include "hub/farewells.h"
 #include "base/clock.h"
 #include <errno.h>
@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define FAREWELLS_MAX 256
 #define LINGER_MS 3000
 #define LOOK_MS 500
 #define READS_MAX 16 /* a turn, of one connection */
@@ -24,7 +23,7 @@ struct farewells {
     uv_loop_t *loop;
     uv_timer_t timer;
     struct farewell *list;
-    unsigned n;
+    unsigned n, max;
 };
 
 static void timer_closed_cb(uv_handle_t *h)
@@ -76,13 +75,14 @@ static void poll_cb(uv_poll_t *h, int status, int events)
         farewell_end(e);
 }
 
-int farewells_new(uv_loop_t *loop, struct farewells **ret_f)
+int farewells_new(uv_loop_t *loop, unsigned max, struct farewells **ret_f)
 {
     struct farewells *f = calloc(1, sizeof *f);
 
     if (f == NULL)
         return -ENOMEM;
     f->loop = loop;
+    f->max = max;
     (void)uv_timer_init(loop, &f->timer);
     f->timer.data = f;
     *ret_f = f;
@@ -101,9 +101,10 @@ void farewells_free(struct farewells *f)
 void farewells_add(struct farewells *f, int fd, const char *line, size_t n)
 {
     struct farewell *e = NULL;
+    char thrown[4096];
 
-    if (send(fd, line, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 || shutdown(fd, SHUT_WR) < 0 ||
-        f->n >= FAREWELLS_MAX || (e = calloc(1, sizeof *e)) == NULL)
+    if (send(fd, line, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 || shutdown(fd, SHUT_WR) < 0 || f->n >= f->max ||
+        (e = calloc(1, sizeof *e)) == NULL)
         goto fail;
     if (uv_poll_init(f->loop, &e->poll, fd) < 0)
         goto fail;
@@ -123,6 +124,7 @@ void farewells_add(struct farewells *f, int fd, const char *line, size_t n)
         farewell_end(e);
     return;
 fail:
+    (void)recv(fd, thrown, sizeof thrown, MSG_DONTWAIT); /* closing over bytes would reset it */
     free(e);
     close(fd);
 }

@@ -9,8 +9,8 @@
 
 struct farewells;
 
-/* Returns 0 or -ENOMEM. */
-int farewells_new(uv_loop_t *loop, struct farewells **ret_f);
+/* At most max wait at a time. Returns 0 or -ENOMEM. */
+int farewells_new(uv_loop_t *loop, unsigned max, struct farewells **ret_f);
 /* Closes what still waits, and f itself in a later turn. NULL-safe. */
 void farewells_free(struct farewells *f);
 /* Sends the line, as far as the connection takes it at once, and closes the connection as above. Takes fd in

@@ -13,6 +13,7 @@
 #include "hub/joins.h"
 #include "hub/jumps.h"
 #include "hub/listener.h"
+#include "hub/lobby.h"
 #include "hub/relays.h"
 #include "hub/reload.h"
 #include <errno.h>
@@ -194,6 +195,8 @@ static int start_parts(struct hub *hub, struct errmsg *err)
     if (rc == 0)
         rc = door_new(hub, &hub->door);
     if (rc == 0)
+        rc = lobby_new(hub, &hub->lobby);
+    if (rc == 0)
         rc = controls_new(hub, &hub->controls);
     if (rc == 0)
         rc = fronts_new(hub, &hub->fronts);
@@ -320,6 +323,7 @@ void hub_stop(struct hub *hub, bool with_fronts)
     if (!with_fronts)
         door_let_users_in(hub->door);
     door_shut(hub->door);
+    lobby_shut(hub->lobby);
     if (with_fronts)
         end_sessions(hub, text); /* while the machines can still be told */
     jumps_stop(hub->jumps);
@@ -333,6 +337,7 @@ void hub_release(struct hub *hub)
     fronts_free(hub->fronts);
     joins_free(hub->joins);
     controls_free(hub->controls);
+    lobby_free(hub->lobby);
     relays_free(hub->relays);
     reload_free(hub->reload);
     if (hub->handles) {

@@ -15,6 +15,7 @@
 struct config;
 struct listener;
 struct door;
+struct lobby;
 struct controls;
 struct fronts;
 struct relays;
@@ -38,6 +39,7 @@ struct hub {
     struct policy *policy; /* replaced whole on reload */
     struct listener *listener;
     struct door *door;
+    struct lobby *lobby;
     struct controls *controls;
     struct fronts *fronts;
     struct relays *relays;

@@ -138,6 +138,20 @@ out:
     return rc;
 }
 
+/* Machines resume over restarts of the hub, with what their tickets were sealed with before. */
+static int let_resume(struct hub_keys *k, struct errmsg *err)
+{
+    static const char label[] = "multissh resumption v1";
+    const struct crypto_piece piece = {label, sizeof label};
+    uint8_t secret[CRYPTO_HASH_SIZE];
+    int rc = crypto_hmac(k->secret, sizeof k->secret, &piece, 1, secret);
+
+    if (rc == 0)
+        rc = session_server_resumes(k->ctx, secret);
+    crypto_wipe(secret, sizeof secret);
+    return rc < 0 ? errmsg_set(err, rc, "TLS cannot be set up: %s", strerror(-rc)) : 0;
+}
+
 static int load_host_key(struct hub_keys *k, const char *dir, struct errmsg *err)
 {
     char *args[] = {"multissh-front", "--make-host-key", k->host_key, NULL};
@@ -174,6 +188,8 @@ int hub_keys_load(const char *state_dir, const char *name, struct hub_keys **ret
         rc = load_leaf(k, state_dir, name, err);
     if (rc == 0)
         rc = load_secret(k, state_dir, err);
+    if (rc == 0)
+        rc = let_resume(k, err);
     if (rc == 0)
         rc = load_host_key(k, state_dir, err);
     if (rc < 0) {

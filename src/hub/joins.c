@@ -121,7 +121,7 @@ int joins_new(struct hub *hub, struct joins **ret_j)
     js->began_s = clock_wall_s();
     js->limit = (struct log_limit){.burst = 20, .interval_ms = 5000};
     hashmap_init(&js->by_stream);
-    rc = farewells_new(hub->loop, &js->farewells);
+    rc = farewells_new(hub->loop, 256, &js->farewells);
     if (rc == 0)
         rc = pairs_new(hub, &joins_pairs_calls, js, &js->pairs);
     if (rc < 0) {

@@ -28,7 +28,7 @@ int jumps_new(struct hub *hub, struct jumps **ret_j)
     j->began = clock_now_ms();
     rc = tally_new(&j->tally);
     if (rc == 0)
-        rc = farewells_new(hub->loop, &j->farewells);
+        rc = farewells_new(hub->loop, 256, &j->farewells);
     if (rc < 0) {
         tally_free(j->tally);
         free(j);

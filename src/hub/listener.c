@@ -17,8 +17,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BACKLOG 1024
-#define ACCEPTS_A_TURN 64
+#define BACKLOG 4096 /* the kernel takes no more than its own limit (net.core.somaxconn) */
+#define ACCEPTS_A_TURN 512
 #define REST_MS 200
 
 _Static_assert(OPTION_LIST_MAX >= ACTIVATION_MAX, "there is room for the sockets that are passed");

@@ -168,7 +168,10 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (!p->freed && buf_len(&p->plain) > 0)
         p->calls->input(p->arg, &p->plain);
     if (!p->freed && r != 0)
-        end(p, r == -ECONNRESET ? UV_EOF : r,
+        end(p,
+            r == -ECONNRESET ? UV_EOF
+            : r == -EBUSY    ? UV_EBUSY
+                             : r,
             r == -ECONNRESET ? "the other side closed the connection" : err.text);
 }
 
@@ -228,6 +231,16 @@ size_t tls_pipe_pending(const struct tls_pipe *p)
 int tls_pipe_peer_pin(const struct tls_pipe *p, uint8_t ret_pin[CRYPTO_HASH_SIZE])
 {
     return session_peer_pin(p->session, ret_pin);
+}
+
+void tls_pipe_ticket_keep(struct tls_pipe *p, const struct session_ticket *t, uint32_t lifetime_s)
+{
+    session_ticket_keep(p->session, t, lifetime_s);
+}
+
+uint32_t tls_pipe_busy_ms(const struct tls_pipe *p)
+{
+    return session_busy_ms(p->session);
 }
 
 static void on_linger(uv_timer_t *timer)

@@ -32,6 +32,11 @@ size_t tls_pipe_pending(const struct tls_pipe *p);
 /* After ready: the pin of the hub's CA. Returns 0 or -ENOENT. */
 int tls_pipe_peer_pin(const struct tls_pipe *p, uint8_t ret_pin[CRYPTO_HASH_SIZE]);
 
+/* After ready: remembers what the next connection of the same context may resume with (session.h). */
+void tls_pipe_ticket_keep(struct tls_pipe *p, const struct session_ticket *t, uint32_t lifetime_s);
+/* After an end with UV_EBUSY: when the hub wants to be asked again, in ms. */
+uint32_t tls_pipe_busy_ms(const struct tls_pipe *p);
+
 /* Ends it without further calls. What was written is still sent, as far as the other side takes it within a
  * second. NULL-safe. */
 void tls_pipe_free(struct tls_pipe *p);

@@ -2,6 +2,7 @@
  * handshake. */
 #include "tls/session_private.h"
 
+#include "tls/busy.h"
 #include "tls/store.h"
 #include <errno.h>
 #include <openssl/err.h>
@@ -92,6 +93,12 @@ int session_new_client(SSL_CTX *ctx, const char *alpn, const struct session_trus
         goto out;
     s->trust = *trust;
     s->trust.name = NULL; /* the SSL object has its own copy */
+    if (trust->how == SESSION_TRUST_SYSTEM) {
+        rc = -ENOMEM;
+        s->name = OPENSSL_strdup(name);
+        if (!s->name)
+            goto out;
+    }
     s->alpn = session_known_alpn((const unsigned char *)alpn, n);
     list[0] = (unsigned char)n;
     memcpy(list + 1, alpn, n);
@@ -107,6 +114,7 @@ int session_new_client(SSL_CTX *ctx, const char *alpn, const struct session_trus
         if (rc < 0)
             goto out;
     }
+    session_resume_offer(s);
     ERR_clear_error();
     rc = SSL_do_handshake(s->ssl); /* writes the ClientHello, then wants the answer */
     rc = SSL_get_error(s->ssl, rc) == SSL_ERROR_WANT_READ ? 0 : -ENOMEM;
@@ -124,7 +132,9 @@ void session_free(struct session *s)
 {
     if (!s)
         return;
+    session_resume_release(s);
     SSL_free(s->ssl);
+    OPENSSL_free(s->name);
     buf_release(&s->wire.in);
     buf_release(&s->wire.out);
     OPENSSL_free(s);
@@ -166,6 +176,7 @@ static int fail(struct session *s, struct errmsg *err)
 {
     unsigned long first = ERR_peek_error();
 
+    session_resume_failed(s);
     if (s->wire.error == -ENOMEM || ERR_GET_REASON(first) == ERR_R_MALLOC_FAILURE)
         s->failed = errmsg_set(err, -ENOMEM, "out of memory in a TLS session");
     else {
@@ -196,11 +207,32 @@ static int shake_hands(struct session *s, struct errmsg *err)
         s->explained = true;
         return fail(s, err);
     }
+    if (!session_resume_done(s)) {
+        errmsg_set(err, -EPROTO, "the %s resumed a session that nobody knows", s->server ? "client" : "hub");
+        s->explained = true;
+        return fail(s, err);
+    }
     s->alpn = agreed;
     s->ready = true;
     if (!s->server && s->trust.how == SESSION_TRUST_SYSTEM)
         SSL_set0_verify_cert_store(s->ssl, NULL); /* some hundred certificates that nobody asks again */
     return 0;
+}
+
+/* What a hub says in place of TLS when it has too much to do. Returns whether the first bytes are such an answer, which may
+ * be incomplete. */
+static bool is_busy(struct session *s, struct errmsg *err)
+{
+    int rc = busy_parse((const char *)buf_data(&s->wire.in), buf_len(&s->wire.in), &s->busy_ms);
+
+    if (rc == -EAGAIN)
+        return true;
+    s->heard = true;
+    if (rc != 0)
+        return false;
+    s->failed = errmsg_set(err, -EBUSY, "the hub has too much to do at the moment");
+    buf_release(&s->wire.in);
+    return true;
 }
 
 /* Decrypts what has come into plain. */
@@ -264,6 +296,10 @@ int session_input(struct session *s, const void *data, size_t n, struct buf *pla
         }
         at += part;
         n -= part;
+        if (!s->server && !s->heard && buf_len(&s->wire.in) > 0 && is_busy(s, err)) {
+            rc = s->failed;
+            continue;
+        }
         rc = s->ready ? 0 : shake_hands(s, err);
         if (rc == 0 && s->ready)
             rc = read_plain(s, plain, err);
@@ -305,6 +341,7 @@ void session_close(struct session *s)
     s->we_ended = true;
     ERR_clear_error();
     (void)SSL_shutdown(s->ssl);
+    (void)SSL_free_buffers(s->ssl); /* an alert does not give its buffer back */
     ERR_clear_error();
 }
 
@@ -329,6 +366,11 @@ int session_output(struct session *s, struct buf *out)
 size_t session_output_len(const struct session *s)
 {
     return buf_len(&s->wire.out);
+}
+
+uint32_t session_busy_ms(const struct session *s)
+{
+    return s->busy_ms;
 }
 
 bool session_ready(const struct session *s)

@@ -83,7 +83,8 @@ static inline void running_end(struct running *r)
     d = opendir(r->scratch.folder);
     for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d))
         if (unlinkat(dirfd(d), e->d_name, 0) < 0)
-            (void)unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR); /* empty: what a test leaves there is its fault */
+            (void)unlinkat(dirfd(d), e->d_name,
+                           AT_REMOVEDIR); /* empty: what a test leaves there is its fault */
     if (d != NULL)
         closedir(d);
     assert_int_equal(rmdir(r->scratch.folder), 0);
@@ -153,16 +154,24 @@ static inline void running_start(struct running *r, const char *users, const cha
 }
 
 /* A non-blocking connection to the hub. */
-static inline int running_connect(const struct running *r)
+/* host: of 127.0.0.0/8, in host order: where it comes from. */
+static inline int running_connect_from(const struct running *r, uint32_t host)
 {
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(host)};
     struct sockaddr_in sa = {
         .sin_family = AF_INET, .sin_port = htons(r->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof from), 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof sa), 0);
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
     return fd;
+}
+
+static inline int running_connect(const struct running *r)
+{
+    return running_connect_from(r, INADDR_LOOPBACK);
 }
 
 /* Has the hub closed it without another word? */

@@ -143,13 +143,35 @@ static void round_trips(void **state)
     }
 }
 
+static void sealing(void **state)
+{
+    const uint8_t key[CRYPTO_SEAL_KEY] = {1}, other[CRYPTO_SEAL_KEY] = {2};
+    uint8_t plain[100], sealed[sizeof plain + CRYPTO_SEAL_EXTRA], again[sizeof sealed], out[sizeof plain];
+    (void)state;
+    assert_int_equal(crypto_random(plain, sizeof plain), 0);
+    for (size_t n = 0; n <= sizeof plain; n += 25) {
+        assert_int_equal(crypto_seal(key, plain, n, sealed), 0);
+        assert_int_equal(crypto_unseal(key, sealed, n + CRYPTO_SEAL_EXTRA, out), 0);
+        assert_memory_equal(out, plain, n);
+        assert_int_equal(crypto_seal(key, plain, n, again), 0);
+        assert_memory_not_equal(again, sealed, n + CRYPTO_SEAL_EXTRA); /* a nonce of its own */
+        assert_int_equal(crypto_unseal(other, sealed, n + CRYPTO_SEAL_EXTRA, out), -EBADMSG);
+        for (size_t i = 0; i < n + CRYPTO_SEAL_EXTRA; i++) {
+            sealed[i] ^= 0x10;
+            assert_int_equal(crypto_unseal(key, sealed, n + CRYPTO_SEAL_EXTRA, out), -EBADMSG);
+            sealed[i] ^= 0x10;
+            assert_int_equal(crypto_unseal(key, sealed, i, out), -EBADMSG); /* cut */
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sha256),           cmocka_unit_test(hmac),
         cmocka_unit_test(random_bytes),     cmocka_unit_test(base64_vectors),
         cmocka_unit_test(base64_is_strict), cmocka_unit_test(sizes_are_kept),
-        cmocka_unit_test(round_trips),
+        cmocka_unit_test(round_trips),      cmocka_unit_test(sealing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

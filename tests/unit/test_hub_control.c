@@ -7,6 +7,7 @@
 #include "hub/control.h"
 #include "hub/door.h"
 #include "hub/jumps.h"
+#include "hub/lobby.h"
 #include "hub_running.h"
 #include "tls/keys.h"
 #include "tls/session.h"
@@ -23,7 +24,8 @@ struct agent {
     struct buf plain, out;
     cJSON *m;
     int fd;
-    bool ended;
+    bool ended, busy;
+    unsigned tickets;
     char fingerprint[KEYS_FINGERPRINT_TEXT];
 };
 
@@ -39,17 +41,22 @@ static void agent_key(struct agent *a)
     keys_pin_text(pin, a->fingerprint);
 }
 
-static void agent_connect(struct agent *a, struct running *r)
+static void agent_connect_from(struct agent *a, struct running *r, uint32_t host)
 {
     struct session_trust trust = {.how = SESSION_TRUST_PIN};
 
     memcpy(trust.pin, hub_pin(&r->hub), sizeof trust.pin);
     a->r = r;
-    a->ended = false;
+    a->ended = a->busy = false;
     buf_init(&a->plain, 1 << 20);
     buf_init(&a->out, 4 << 20);
     assert_int_equal(session_new_client(a->ctx, TLS_ALPN_CONTROL, &trust, &a->tls), 0);
-    a->fd = running_connect(r);
+    a->fd = running_connect_from(r, host);
+}
+
+static void agent_connect(struct agent *a, struct running *r)
+{
+    agent_connect_from(a, r, INADDR_LOOPBACK);
 }
 
 static void agent_hang_up(struct agent *a)
@@ -95,13 +102,28 @@ static bool agent_pump(struct agent *a)
 
     agent_flush(a);
     while (!a->ended && (k = recv(a->fd, data, sizeof data, MSG_DONTWAIT)) > 0) {
-        if (session_input(a->tls, data, (size_t)k, &a->plain, &err) < 0)
-            a->ended = true;
+        int rc = session_input(a->tls, data, (size_t)k, &a->plain, &err);
+
+        a->ended = rc < 0;
+        a->busy = rc == -EBUSY;
         agent_flush(a);
     }
     if (k == 0 || (k < 0 && errno != EAGAIN))
         a->ended = true;
     return true;
+}
+
+/* As an agent does. */
+static void keep_ticket(struct agent *a)
+{
+    struct session_ticket t = {.n = 0};
+    const char *ticket = json_str(a->m, "ticket", 200), *key = json_str(a->m, "key", 64);
+
+    assert_true(ticket != NULL && key != NULL);
+    t.n = (size_t)crypto_b64url_decode(ticket, strlen(ticket), t.ticket, sizeof t.ticket);
+    assert_int_equal(crypto_hex_decode(key, strlen(key), t.key, sizeof t.key), sizeof t.key);
+    session_ticket_keep(a->tls, &t, (uint32_t)json_int_or(a->m, "lifetime_s", 1, 1 << 30, 1));
+    a->tickets++;
 }
 
 static bool agent_line(struct agent *a)
@@ -117,7 +139,10 @@ static bool agent_line(struct agent *a)
     a->m = NULL;
     assert_int_equal(json_parse(at, (size_t)(end - at), 16384, &a->m), 0);
     buf_consume(&a->plain, (size_t)(end - at) + 1);
-    return true;
+    if (strcmp(json_str_or(a->m, "type", 32, ""), "resume") != 0)
+        return true;
+    keep_ticket(a);
+    return agent_line(a);
 }
 
 static void agent_expect(struct agent *a, const char *type)
@@ -209,6 +234,20 @@ static int make_short(void **state)
     return make_with(state, flags);
 }
 
+static int make_tight(void **state)
+{
+    static const char *const flags[] = {"--unauthenticated-per-source", "2", NULL};
+
+    return make_with(state, flags);
+}
+
+static int make_open(void **state)
+{
+    static const char *const flags[] = {"--unauthenticated-per-source", "500", NULL};
+
+    return make_with(state, flags);
+}
+
 static int clean(void **state)
 {
     struct bench *b = *state;
@@ -277,6 +316,139 @@ static void test_the_same_key_takes_over(void **state)
     assert_non_null(registry_find(b->r.hub.registry, "web01")->link);
     agent_hang_up(&again);
     cJSON_Delete(again.m);
+}
+
+static void come_again(struct bench *b, struct agent *a)
+{
+    unsigned had = a->tickets;
+
+    RUNNING_UNTIL(&b->r, 3000,
+                  agent_pump(a) && (agent_line(a) || a->tickets > 0)); /* it comes behind the welcome */
+    assert_true(a->tickets >= had);
+    agent_hang_up(a);
+    agent_connect(a, &b->r);
+    agent_hello(a, "web01", "one", "");
+}
+
+/* A machine that resumes is asked about like any other: by its key, in the registry of the moment. */
+static void test_resumes(void **state)
+{
+    struct bench *b = *state;
+    struct agent *a = &b->a;
+    struct errmsg err;
+
+    join(b, a, "web01", "one");
+    assert_false(session_resumed(a->tls));
+    come_again(b, a);
+    assert_true(session_resumed(a->tls));
+    agent_expect(a, "welcome");
+    assert_string_equal(registry_find(b->r.hub.registry, "web01")->holder, a->fingerprint);
+    assert_int_equal(registry_rename(b->r.hub.registry, "web01", "db01", &err), 0);
+    agent_expect(a, "renamed");
+    come_again(b, a);
+    assert_true(session_resumed(a->tls));
+    agent_expect(a, "welcome");
+    assert_string_equal(json_str(a->m, "name", 63), "db01");
+    assert_int_equal(registry_revoke(b->r.hub.registry, "db01"), 0);
+    agent_expect(a, "bye");
+    assert_string_equal(json_str(a->m, "code", 20), "revoked");
+    come_again(b, a);
+    assert_true(session_resumed(a->tls));
+    agent_expect(a, "held"); /* it is nobody now */
+    assert_string_equal(json_str(a->m, "fingerprint", 100), a->fingerprint);
+    assert_null(registry_find(b->r.hub.registry, "web01"));
+    /* The name has gone to another machine: the ticket is not it. */
+    agent_hang_up(a);
+    join(b, &b->b, "web01", "two");
+    agent_connect(a, &b->r);
+    agent_hello(a, "web01", "one", "");
+    assert_true(session_resumed(a->tls));
+    agent_expect(a, "refused");
+    assert_string_equal(json_str(a->m, "code", 20), "name-taken");
+    assert_string_equal(registry_find(b->r.hub.registry, "web01")->holder, b->b.fingerprint);
+}
+
+/* The places for strangers of one source are taken: a machine is told when to come again, and comes in later. */
+static void test_busy(void **state)
+{
+    struct bench *b = *state;
+    int fd[2];
+
+    for (size_t i = 0; i < COUNT(fd); i++) {
+        fd[i] = running_connect(&b->r);
+        assert_int_equal(send(fd[i], "M", 1, MSG_NOSIGNAL), 1);
+    }
+    RUNNING_UNTIL(&b->r, 3000, door_unauthenticated(b->r.hub.door) == COUNT(fd));
+    for (int i = 0; i < 3; i++) {
+        agent_connect(&b->a, &b->r);
+        agent_expect_end(&b->a);
+        assert_true(b->a.busy);
+        assert_in_range(session_busy_ms(b->a.tls), 900, 5000);
+        agent_hang_up(&b->a);
+    }
+    for (size_t i = 0; i < COUNT(fd); i++)
+        close(fd[i]);
+    RUNNING_UNTIL(&b->r, 3000, door_unauthenticated(b->r.hub.door) == 0);
+    join(b, &b->a, "web01", "one");
+}
+
+/* One source that begins handshakes and says no more takes nobody else's place, however long it goes on. */
+static void test_who_stalls_is_in_nobodys_way(void **state)
+{
+    enum { MANY = 400 };
+    struct bench *b = *state;
+    struct agent *many = calloc(MANY, sizeof *many);
+
+    assert_non_null(many);
+    for (size_t i = 0; i < MANY; i++) {
+        many[i] = b->a;
+        many[i].m = NULL;
+        agent_connect_from(&many[i], &b->r, INADDR_LOOPBACK + 1);
+        agent_flush(&many[i]);
+    }
+    RUNNING_UNTIL(&b->r, 10000,
+                  controls_count(b->r.hub.controls) > 0 && lobby_count(b->r.hub.lobby) > MANY / 2);
+    join(b, &b->b, "web01", "one");
+    assert_true(lobby_count(b->r.hub.lobby) > 0); /* it has passed those that came before */
+    assert_true(controls_count(b->r.hub.controls) < MANY);
+    for (size_t i = 0; i < MANY; i++)
+        agent_hang_up(&many[i]);
+    free(many);
+}
+
+/* All at once, and then they say nothing more: everybody is let in all the same, some behind those that stall. */
+static void test_a_crowd(void **state)
+{
+    enum { MANY = 150 };
+    struct bench *b = *state;
+    struct agent *many = calloc(MANY, sizeof *many);
+    size_t most = 0;
+
+    assert_non_null(many);
+    for (size_t i = 0; i < MANY; i++) {
+        many[i] = b->a; /* one key will do: nobody says hello */
+        many[i].m = NULL;
+        agent_connect(&many[i], &b->r);
+        agent_flush(&many[i]);
+    }
+    for (size_t ready = 0; ready < MANY;) {
+        running_turn(&b->r, clock_now_ms() + 20);
+        most = lobby_count(b->r.hub.lobby) > most ? lobby_count(b->r.hub.lobby) : most;
+        assert_true(controls_count(b->r.hub.controls) + lobby_count(b->r.hub.lobby) <= MANY);
+        for (size_t i = ready = 0; i < MANY; i++) {
+            assert_true(agent_pump(&many[i]) && !many[i].ended);
+            ready += session_ready(many[i].tls);
+        }
+    }
+    assert_true(most > 0);
+    assert_int_equal(lobby_count(b->r.hub.lobby), 0);
+    for (size_t i = 0; i < MANY; i++) {
+        agent_hang_up(&many[i]);
+        cJSON_Delete(many[i].m);
+    }
+    RUNNING_UNTIL(&b->r, 5000, controls_count(b->r.hub.controls) == 0);
+    assert_int_equal(door_unauthenticated(b->r.hub.door), 0);
+    free(many);
 }
 
 static void test_another_key_is_refused(void **state)
@@ -526,6 +698,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_welcome, make, clean),
         cmocka_unit_test_setup_teardown(test_the_same_key_takes_over, make, clean),
+        cmocka_unit_test_setup_teardown(test_resumes, make, clean),
+        cmocka_unit_test_setup_teardown(test_busy, make_tight, clean),
+        cmocka_unit_test_setup_teardown(test_a_crowd, make_open, clean),
+        cmocka_unit_test_setup_teardown(test_who_stalls_is_in_nobodys_way, make_open, clean),
         cmocka_unit_test_setup_teardown(test_another_key_is_refused, make, clean),
         cmocka_unit_test_setup_teardown(test_held_until_approved, make, clean),
         cmocka_unit_test_setup_teardown(test_a_clone, make, clean),

@@ -1,6 +1,7 @@
 /* Two real TLS sessions joined by memory: who is let in, who is refused, and that the reasons are told. */
 #include "tls/session.h"
 
+#include "base/clock.h"
 #include "portable.h"
 #include "tls/keys.h"
 #include <errno.h>
@@ -567,6 +568,243 @@ static void test_system_trust(void **state)
     assert_int_equal(portable_remove(dir), 0);
 }
 
+/* --- resumption --- */
+
+static const uint8_t resume_secret[CRYPTO_HASH_SIZE] = "what the hub keeps over restarts";
+
+static SSL_CTX *resuming_hub_ctx(const uint8_t secret[CRYPTO_HASH_SIZE])
+{
+    SSL_CTX *ctx = hub_ctx(true);
+
+    assert_int_equal(session_server_resumes(ctx, secret), 0);
+    return ctx;
+}
+
+/* One session between the two contexts, which stay; whoever's key it is, the hub knows it. */
+static bool meet(SSL_CTX *server, SSL_CTX *client, struct session_trust trust,
+                 struct session_ticket *ret_ticket)
+{
+    struct pair p;
+    bool resumed;
+
+    SSL_CTX_up_ref(server);
+    SSL_CTX_up_ref(client);
+    pair_init(&p, server, client, TLS_ALPN_CONTROL, trust);
+    check_talk(&p, 1000);
+    resumed = session_resumed(p.client.s);
+    assert_int_equal(session_resumed(p.server.s), resumed);
+    if (ret_ticket) {
+        assert_int_equal(session_ticket_make(p.server.s, clock_wall_s(), 60, ret_ticket), 0);
+        session_ticket_keep(p.client.s, ret_ticket, 60);
+    }
+    pair_release(&p);
+    return resumed;
+}
+
+static void test_resumes(void **state)
+{
+    SSL_CTX *server = resuming_hub_ctx(resume_secret), *client = agent_ctx();
+    struct session_trust any = {.how = SESSION_TRUST_ANY};
+    struct session_ticket t, later;
+
+    (void)state;
+    assert_false(meet(server, client, pinned(ca_pin), NULL));
+    assert_false(meet(server, client, any, &t));
+    assert_true(
+        meet(server, client, pinned(ca_pin), NULL)); /* seen at the first contact, then pinned: the same CA */
+    assert_true(meet(server, client, pinned(ca_pin), &later));
+    assert_memory_not_equal(t.ticket, later.ticket, t.n);
+    assert_memory_not_equal(t.key, later.key, sizeof(t.key));
+    assert_true(meet(server, client, any, NULL));
+    SSL_CTX_free(server);
+    server = resuming_hub_ctx(resume_secret); /* the hub was started anew */
+    assert_true(meet(server, client, pinned(ca_pin), NULL));
+    SSL_CTX_free(server);
+    server = resuming_hub_ctx(other_pin); /* its secret was replaced */
+    assert_false(meet(server, client, pinned(ca_pin), NULL));
+    SSL_CTX_free(server);
+    server = hub_ctx(true); /* it does not resume at all */
+    assert_false(meet(server, client, pinned(ca_pin), NULL));
+    SSL_CTX_free(server);
+    SSL_CTX_free(client);
+}
+
+/* What the hub knows of who resumes is whom it gave the ticket to, and not what the client has become. */
+static void test_a_ticket_is_its_owner(void **state)
+{
+    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    SSL_CTX *server = resuming_hub_ctx(resume_secret), *client = agent_ctx(), *thief = NULL;
+    struct session_ticket t;
+    struct pair p;
+    X509 *cert = NULL;
+    uint8_t pin[CRYPTO_HASH_SIZE];
+
+    (void)state;
+    assert_int_equal(keys_self_sign(key, "thief", 0, &cert), 0);
+    assert_int_equal(session_client_ctx(cert, key, &thief), 0);
+    assert_false(meet(server, client, pinned(ca_pin), &t));
+    t.key[7] ^= 1; /* the ticket travels in the clear: without its secret it is worth nothing */
+    for (int i = 0; i < 2; i++) {
+        SSL_CTX_up_ref(server);
+        SSL_CTX_up_ref(thief);
+        pair_init(&p, server, thief, TLS_ALPN_CONTROL, pinned(ca_pin));
+        settle(&p, 1000);
+        if (i == 0) {
+            assert_int_equal(p.server.rc, 0);
+            session_ticket_keep(p.client.s, &t, 60);
+        } else {
+            assert_int_equal(p.server.rc, -EPROTO);
+            assert_false(session_ready(p.server.s));
+            assert_int_equal(session_peer_pin(p.server.s, pin), -ENOENT);
+        }
+        pair_release(&p);
+    }
+    /* It is not offered again: the next one is a full handshake, as the key that is there. */
+    SSL_CTX_up_ref(server);
+    SSL_CTX_up_ref(thief);
+    pair_init(&p, server, thief, TLS_ALPN_CONTROL, pinned(ca_pin));
+    settle(&p, 1000);
+    assert_true(session_ready(p.server.s) && !session_resumed(p.server.s));
+    assert_int_equal(session_peer_pin(p.server.s, pin), 0);
+    assert_memory_not_equal(pin, agent_pin, sizeof(pin));
+    pair_release(&p);
+    SSL_CTX_free(server);
+    SSL_CTX_free(client);
+    SSL_CTX_free(thief);
+    X509_free(cert);
+    EVP_PKEY_free(key);
+}
+
+static void test_what_is_not_resumed(void **state)
+{
+    SSL_CTX *server = resuming_hub_ctx(resume_secret), *client = agent_ctx();
+    struct session_ticket t;
+    struct pair p;
+
+    (void)state;
+    assert_false(meet(server, client, pinned(ca_pin), &t));
+    /* Another hub is wanted than the one that gave the ticket: its certificates are to be seen. */
+    SSL_CTX_up_ref(server);
+    SSL_CTX_up_ref(client);
+    pair_init(&p, server, client, TLS_ALPN_CONTROL, pinned(other_pin));
+    settle(&p, 1000);
+    expect_text(&p.client, -EPROTO, "is not the one that the invitation named");
+    pair_release(&p);
+    assert_true(meet(server, client, pinned(ca_pin), &t));
+    /* Streams are not. */
+    SSL_CTX_up_ref(server);
+    SSL_CTX_up_ref(client);
+    pair_init(&p, server, client, TLS_ALPN_STREAM, pinned(ca_pin));
+    settle(&p, 1000);
+    assert_true(session_ready(p.client.s) && !session_resumed(p.client.s));
+    /* Nor what has expired, on either side. */
+    assert_int_equal(session_ticket_make(p.client.s, 0, 1, &t), -EINVAL); /* a client makes none */
+    assert_int_equal(session_ticket_make(p.server.s, clock_wall_s() - 100, 50, &t), 0);
+    session_ticket_keep(p.client.s, &t, 60);
+    assert_false(meet(server, client, pinned(ca_pin), NULL));
+    assert_int_equal(session_ticket_make(p.server.s, clock_wall_s(), 60, &t), 0);
+    session_ticket_keep(p.client.s, &t, 0);
+    assert_false(meet(server, client, pinned(ca_pin), NULL));
+    /* Nor without end: seven days after the key has signed, it has to sign again. */
+    assert_int_equal(session_ticket_make(p.server.s, clock_wall_s() + SESSION_RESUMES_S + 1, 60, &t), -ETIME);
+    assert_int_equal(session_ticket_make(p.server.s, clock_wall_s() + SESSION_RESUMES_S - 60, 1000000, &t),
+                     0);
+    assert_int_equal(session_ticket_make(p.server.s, clock_wall_s(), 60, &t), 0);
+    /* A ticket with one bit changed is none, and no fault. */
+    for (size_t i = 0; i < t.n; i += 9) {
+        t.ticket[i] ^= 4;
+        session_ticket_keep(p.client.s, &t, 60);
+        assert_false(meet(server, client, pinned(ca_pin), NULL));
+        t.ticket[i] ^= 4;
+    }
+    pair_release(&p);
+    SSL_CTX_free(server);
+    SSL_CTX_free(client);
+}
+
+/* With the system's authorities, they are asked again: nothing lasts longer than they would let it. */
+static void test_resumes_with_system_trust(void **state)
+{
+    SSL_CTX *server = resuming_hub_ctx(resume_secret), *client = agent_ctx();
+    struct session_trust trust = {.how = SESSION_TRUST_SYSTEM, .name = "hub.example.com"};
+    struct session_ticket t;
+    char dir[256], bundle[300];
+    struct pair p;
+
+    (void)state;
+    assert_int_equal(portable_folder(dir, sizeof(dir)), 0);
+    snprintf(bundle, sizeof(bundle), "%s/bundle", dir);
+    assert_int_equal(setenv("SSL_CERT_FILE", bundle, 1), 0);
+    assert_int_equal(setenv("SSL_CERT_DIR", "/nonexistent", 1), 0);
+    assert_int_equal(keys_cert_save(bundle, ca), 0);
+    assert_false(meet(server, client, trust, &t));
+    assert_true(meet(server, client, trust, &t));
+    assert_true(meet(server, client, trust, NULL)); /* the chain is remembered over a resumed session, too */
+    assert_false(meet(server, client, pinned(ca_pin), NULL)); /* a pin wants to see for itself */
+    assert_int_equal(keys_cert_save(bundle, other_ca), 0);    /* the authority is not trusted any more */
+    SSL_CTX_up_ref(server);
+    SSL_CTX_up_ref(client);
+    pair_init(&p, server, client, TLS_ALPN_CONTROL, trust);
+    settle(&p, 1000);
+    assert_false(session_ready(p.client.s) || session_ready(p.server.s));
+    expect_text(&p.client, -EPROTO, "this system trusts");
+    pair_release(&p);
+    assert_int_equal(keys_cert_save(bundle, ca), 0);
+    assert_true(meet(server, client, trust, NULL));
+    trust.name = "hub.example.org"; /* another hub's name */
+    SSL_CTX_up_ref(server);
+    SSL_CTX_up_ref(client);
+    pair_init(&p, server, client, TLS_ALPN_CONTROL, trust);
+    settle(&p, 1000);
+    expect_text(&p.client, -EPROTO, "ostname mismatch");
+    pair_release(&p);
+    SSL_CTX_free(server);
+    SSL_CTX_free(client);
+    unsetenv("SSL_CERT_FILE");
+    unsetenv("SSL_CERT_DIR");
+    assert_int_equal(portable_remove(dir), 0);
+}
+
+/* --- a hub that is busy --- */
+
+static void test_busy(void **state)
+{
+    static const char line[] = "MULTISSH/1 busy retry_ms=2500\n", other[] = "MULTISSH/1 refused x\n";
+    struct session_trust trust = pinned(ca_pin);
+    struct session *s = NULL;
+    struct errmsg err;
+    struct buf plain;
+
+    (void)state;
+    buf_init(&plain, 65536);
+    for (size_t step = 1; step < sizeof(line); step++) {
+        SSL_CTX *client = agent_ctx();
+        int rc = 0;
+
+        assert_int_equal(session_new_client(client, TLS_ALPN_CONTROL, &trust, &s), 0);
+        for (size_t i = 0; i < sizeof(line) - 1 && rc == 0; i += step) {
+            assert_int_equal(session_busy_ms(s), 0);
+            rc = session_input(s, line + i, sizeof(line) - 1 - i < step ? sizeof(line) - 1 - i : step, &plain,
+                               &err);
+        }
+        assert_int_equal(rc, -EBUSY);
+        assert_int_equal(session_busy_ms(s), 2500);
+        assert_int_equal(session_input(s, "x", 1, &plain, &err), -EBUSY);
+        session_free(s);
+        SSL_CTX_free(client);
+    }
+    {
+        SSL_CTX *client = agent_ctx();
+
+        assert_int_equal(session_new_client(client, TLS_ALPN_CONTROL, &trust, &s), 0);
+        assert_int_equal(session_input(s, other, sizeof(other) - 1, &plain, &err), -EPROTO);
+        assert_int_equal(session_busy_ms(s), 0);
+        session_free(s);
+        SSL_CTX_free(client);
+    }
+    buf_release(&plain);
+}
+
 static void test_half_close_and_end(void **state)
 {
     struct pair p;
@@ -789,6 +1027,11 @@ int main(void)
         cmocka_unit_test(test_alpn_at_the_server),
         cmocka_unit_test(test_alpn_at_the_client),
         cmocka_unit_test(test_system_trust),
+        cmocka_unit_test(test_resumes),
+        cmocka_unit_test(test_a_ticket_is_its_owner),
+        cmocka_unit_test(test_what_is_not_resumed),
+        cmocka_unit_test(test_resumes_with_system_trust),
+        cmocka_unit_test(test_busy),
         cmocka_unit_test(test_half_close_and_end),
         cmocka_unit_test(test_bulk_and_bounds),
         cmocka_unit_test(test_garbage),

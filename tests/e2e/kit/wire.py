@@ -143,14 +143,14 @@ class Control:
         send_quietly(self.sock, data)
 
     def receive(self, *types, timeout=10):
-        """The next message (of these types). None: the hub has ended the connection."""
+        """The next message (of these types; without any, all but the ticket for the next connection). None: the hub has ended the connection."""
         end = time.monotonic() + timeout
         while True:
             line, newline, rest = self.buffer.partition(b"\n")
             if newline:
                 self.buffer = rest
                 message = json.loads(line)
-                if not types or message["type"] in types:
+                if message["type"] in types or (not types and message["type"] != "resume"):
                     return message
                 continue
             self.sock.settimeout(max(0.01, end - time.monotonic()))
