@@ -99,7 +99,7 @@ def test_it_fails_when_one_is_lost(bench):
 def test_its_processes_end_with_it(bench):
     """Also when it is killed: nobody goes on making load."""
     hub = Hub(bench)
-    load = start(bench, hub.invite("--uses", "20"), "--processes", "2", agents=20)
+    load = start(bench, hub.invite("--uses", "20"), "--processes", "2", "--state", bench.folder("load"), agents=20)
     load.wait("there")
     processes = proc.children(load.pid)
     assert len(processes) == 2
