@@ -5,6 +5,7 @@ machines and one with ten, and are asked in alternation."""
 import contextlib
 import os
 import pathlib
+import re
 import signal
 import statistics
 import subprocess
@@ -123,7 +124,7 @@ def listed(context, sides, counts):
     for words in ((), ("-l",)):
         def one(name, words=words):
             first, took, text = listing(sides[name], *words)
-            there = sum(line.split()[:1] != [] and line.split()[0].startswith("m0") for line in text.splitlines())
+            there = len(re.findall(r"^\s*m\d{5}\b", text, re.M))
             if there != counts[name]:
                 raise Failed(f"`ssh hub list {' '.join(words)}` has {there} of {counts[name]} machines")
             return first * 1000, took * 1000
