@@ -206,7 +206,7 @@ def measured(context):
                     seen["memory"] = (resting(context, many.hub_pss) - empty) / count
                     idle = {name: Idle(context, side) for name, side in sides.items()}
                     seen["idle"] = idle["many"].rate * 100
-                    times = 4 if context.quick else 20
+                    times = 4 if context.quick else 60
                     seen["jump"] = context.alternate({name: lambda name=name: idle[name].spent(lambda: jumps(sides[name], times)) * 1000 / times
                                                       for name in sides})
                     seen["gib"] = context.alternate({name: lambda name=name: idle[name].spent(lambda: transfer(context, sides[name], "aes128-gcm", "down"))
