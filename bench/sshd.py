@@ -119,7 +119,9 @@ class World:
         config = self.root / "sshd_config"
         config.write_text(
             f"HostKey {self.root}/host_openssh\nAuthorizedKeysFile {keys}\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nUseDNS no\n"
-            "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitUserRC no\nSubsystem sftp /usr/lib/openssh/sftp-server\n",
+            "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitUserRC no\nSubsystem sftp /usr/lib/openssh/sftp-server\n"
+            # It starts sftp-server by the account's shell: that one's start-up files are nobody's speed.
+            f"SetEnv HOME={self.root}\n",
             encoding="ascii")
         state = self.root / "state"
         state.mkdir(mode=0o700)
