@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 
+from . import standing
 from .wait import wait_for
 
 FAULTS = re.compile(
@@ -213,6 +214,7 @@ def run(bench, argv, input=None, timeout=60.0, env=None, netns=None, cwd=None, s
         try:
             out, err = popen.communicate(input, timeout)
         except subprocess.TimeoutExpired:
+            processes = standing.table()
             try:
                 os.killpg(popen.pid, signal.SIGKILL)
             except ProcessLookupError:
@@ -221,7 +223,7 @@ def run(bench, argv, input=None, timeout=60.0, env=None, netns=None, cwd=None, s
                 out, err = popen.communicate(timeout=5)
             except subprocess.TimeoutExpired:
                 out, err = b"", b"(its output is still held open)"
-            raise AssertionError(f"not done within {timeout} s: {Done(argv, None, out or b'', err or b'', timeout)!r}") from None
+            raise AssertionError(f"not done within {timeout} s: {Done(argv, None, out or b'', err or b'', timeout)!r}\n--- the processes\n{processes}") from None
     done = Done(argv, popen.returncode, out or b"", err or b"", time.monotonic() - started)
     found = FAULTS.search(done.err)
     assert not found, f"{found.group(0)}: {done!r}"

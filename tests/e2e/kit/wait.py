@@ -4,6 +4,7 @@ import random
 import socket
 import time
 
+from . import standing
 
 # However short a wait is meant to be: on a loaded machine everything may take seconds, and one that ends in time does not notice.
 LEAST = 20.0
@@ -26,7 +27,7 @@ def wait_for(condition, timeout=10.0, what=None):
             return value
         if time.monotonic() >= end:
             described = what() if callable(what) else what
-            raise Timeout(f"not within {timeout} s: {described or condition}")
+            raise Timeout(f"not within {timeout} s: {described or condition}\n--- the processes\n{standing.table()}")
         time.sleep(pause)
         # Looking costs the others time: what has not come for long is looked for less often.
         pause = min(pause * 1.3, max(0.05, min((time.monotonic() - began) / 10, 0.25)))
