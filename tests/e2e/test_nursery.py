@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from kit import proc
-from kit.bench import sanitized
+from kit.bench import BUILD, sanitized
 from kit.parts import Hub, User, keygen
 from kit.wait import wait_for
 
@@ -189,3 +189,14 @@ def test_one_that_does_not_answer_is_replaced(hub, alice):
     hub.wait_log(r"does not answer: it is ended", 40)
     assert banner(sock) == b"", "what was asked of it is closed"
     assert answered(alice) and nursery(hub) != mother
+
+
+def test_a_key_exchange_that_quantum_computers_do_not_break(hub, alice):
+    """Where the build was given a libssh that knows it; a client that wants nothing else is refused otherwise."""
+    cache = (BUILD / "CMakeCache.txt").read_text()
+    known = re.search(r"^MULTISSH_LIBSSH:PATH=(.+)$", cache, re.M) is not None
+    done = alice.ssh("-v", "-o", "KexAlgorithms=sntrup761x25519-sha512@openssh.com", "hub", "list", timeout=60)
+    if known:
+        assert done.status == 0 and "kex: algorithm: sntrup761x25519-sha512@openssh.com" in done.err
+    else:
+        assert done.status == 255 and "no matching key exchange method found" in done.err
