@@ -304,7 +304,10 @@ def dialled(bench, hub, alice):
     """A jump whose machine is played by hand: gives the machine's control connection and the hub's dial."""
     raw = Control(bench, hub, "raw01", hub.invite("raw01")).welcomed()
     session = alice.jump_popen("raw01", "true")
-    return raw, raw.receive("dial"), session
+    yield raw, raw.receive("dial"), session
+    session.kill()  # what it holds in the hub is not for the witness to count
+    session.wait()
+    raw.close()
 
 
 def closed_without_a_word(hub, data, seconds=8):
