@@ -41,7 +41,7 @@ class Witness:
         assert self.hub.is_online("web01")
         assert self.alice.jump("web01", "echo fresh").ok().out == "fresh\n"
         assert proc.memory_kib(self.hub.process.pid) - self.memory < MEMORY_MAX
-        wait_for(lambda: proc.descriptors(self.hub.process.pid) <= self.descriptors + 2, 10,
+        wait_for(lambda: proc.descriptors(self.hub.process.pid) <= self.descriptors + 3, 10,
                  lambda: f"descriptors: {proc.descriptors(self.hub.process.pid)}, before {self.descriptors}")
 
     def logged(self, pattern=HERE):
