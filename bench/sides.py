@@ -8,7 +8,6 @@
 All lead to one sshd, the machine's own. How a side is set up is the way its users know best: README.md says it in words."""
 import os
 import pwd
-import shutil
 import subprocess
 import sys
 import time
@@ -182,23 +181,14 @@ class Floor(Side):
     def __init__(self, context):
         super().__init__(context)
         from kit.wait import free_port, listening, wait_for  # pylint: disable=import-outside-toplevel
+        program = context.build / "bench-relay"
+        if not os.access(program, os.X_OK):
+            raise Failed(f"{program} is not there: make bench builds it, or name the build folder with --build")
         self.port = free_port()
-        relay = self.start("relay", self.program(), self.port, self.machine.port)
+        relay = self.start("relay", program, self.port, self.machine.port)
         self.hubs.append(relay.pid)
         wait_for(lambda: listening(self.port), 10, lambda: f"the relay listens:\n{relay.log()}")
         self.rests()
-
-    def program(self):
-        def make():
-            out = self.context.folder / "relay"
-            compiler = shutil.which("cc") or shutil.which("gcc")
-            if not compiler:
-                raise Failed("no C compiler for bench/relay.c: install gcc")
-            done = subprocess.run([compiler, "-D_GNU_SOURCE", "-O2", "-o", str(out), str(ROOT / "bench" / "relay.c")], capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                raise Failed(f"bench/relay.c cannot be built:\n{done.stderr}")
-            return out
-        return self.context.once("relay", make)
 
     def route(self, cipher):
         return self._machine_lines("HostName 127.0.0.1", f"Port {self.port}")

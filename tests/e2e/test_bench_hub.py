@@ -118,7 +118,7 @@ def test_a_machine_far_away(bench, folder):
 def broken_build(bench, name, script):
     """A build folder in which one program is another."""
     path = bench.folder("build")
-    for program in ("multissh-hub", "multissh-front", "multissh-relay", "multissh-agent", "multissh-sshd", "multissh"):
+    for program in ("multissh-hub", "multissh-front", "multissh-relay", "multissh-agent", "multissh-sshd", "multissh", "bench-relay"):
         if program != name:
             (path / program).symlink_to(BUILD / program)
     (path / name).write_text(script)
