@@ -83,11 +83,9 @@ void uplink_said_bye(struct uplink *u, const char *code, const char *reason, int
 {
     char text[700];
     bool shutdown = strcmp(code, "shutdown") == 0;
-    uint32_t ms;
-    if (retry_ms >= 0)
-        ms = backoff_wanted((uint64_t)retry_ms, uplink_dice());
-    else
-        ms = shutdown ? uplink_again(u) : backoff_wanted(TOLD_MS, uplink_dice());
+    uint32_t ms = shutdown ? uplink_again(u) : 0;
+    if (retry_ms >= 0 || !shutdown)
+        ms = backoff_wanted(retry_ms >= 0 ? (uint64_t)retry_ms : TOLD_MS, uplink_dice());
     snprintf(text, sizeof text, "the hub %s ended the connection: %s (%s)", u->to.host, reason, code);
     u->said[0] = 0;
     uplink_wait(u, ms, !shutdown, text);

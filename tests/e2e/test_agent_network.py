@@ -28,6 +28,19 @@ def test_back_after_the_hub_was_killed(web01, alice, hub):
     assert alice.jump("web01", "echo back").ok().out == "back\n"
 
 
+@pytest.mark.parametrize("way", ["stop", "kill"])
+def test_restarts_in_a_row_make_it_no_slower(web01, hub, way):
+    """New sessions wait 15 s for a machine whose hub was restarted: it has to be back by then, also after the fifth time."""
+    for _ in range(5):
+        hub.wait_online("web01", 20)
+        mark = web01.mark()
+        getattr(hub.process, way)()
+        web01.wait_log(r"cannot reach the hub.*refused", since=mark)
+        hub.start()
+        pauses = [int(n) for n in re.findall(r"trying again in (\d+) s", web01.log(mark))]
+        assert pauses and max(pauses) <= 8, web01.log(mark)
+
+
 def test_says_in_one_line_what_it_is_doing(web01, hub):
     mark = web01.mark()
     hub.process.stop()
