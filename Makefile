@@ -63,7 +63,7 @@ help:
 	@echo 'make deps       install the Debian packages that the build needs'
 	@echo 'make demo       build, then show a hub, two machines and a jump on this computer; leaves nothing behind'
 	@echo 'make demo-survive  build, then cut the network of a machine and kill the hub under a session that goes on (as root, best)'
-	@echo 'make check      unit and end-to-end tests, plain and with the sanitizers (about ten minutes)'
+	@echo 'make check      unit and end-to-end tests, plain and with the sanitizers (about fifteen minutes)'
 	@echo 'make windows    the programs for Windows, cross-built with mingw-w64: build-windows/multissh-VERSION-windows-x86_64.zip'
 	@echo 'make check-windows  the tests of these, under Wine (about five minutes)'
 	@echo 'make check-long the long tests: 1 GiB each way, with and without a rekey every megabyte; every fault of the network under'
