@@ -186,11 +186,11 @@ class Session:
                 pipe.close()
 
 
-def moved(side, way, path, count):
-    """That file, through so many sessions at once: MiB a second of all together. Right, or it does not count. Whoever it is meets the same losses: the
-    first packet that is lost is as far from the beginning, and so on."""
+def moved(side, way, path, count, losses):
+    """That file, through so many sessions at once: MiB a second of all together. Right, or it does not count. losses: a number; all who are given the same
+    one meet the same losses, the first packet that is lost is as far from the beginning, and so on."""
     sessions = [Session(side, way, path) for _ in range(count)]
-    side.place.line.again()
+    side.place.line.again(losses)
     went, began = [], time.monotonic()
     threads = [threading.Thread(target=session.move, args=(went,)) for session in sessions]
     for thread in threads:

@@ -118,6 +118,9 @@ def test_loss(bench, net):
     again.wide.again()
     _, anew = again.send(5000, size=100)
     assert [number for number, _ in anew] == [number for number, _ in there]
+    again.wide.again(1)
+    _, others = again.send(5000, size=100)
+    assert [number for number, _ in others] != [number for number, _ in there]
     other = Line(bench, net, loss=10.0)
     assert other.wide.seed != 7
 

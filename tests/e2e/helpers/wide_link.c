@@ -440,17 +440,17 @@ static int signals_open(void)
 enum { EVENT_READ = 0, EVENT_TIMER = 2, EVENT_SIGNAL = 4 };
 
 /* Returns false when it is to end. */
-static bool signalled(struct line lines[2], uint32_t signal)
+static bool signalled(struct line lines[2], const struct signalfd_siginfo *signal)
 {
-    if (signal == SIGUSR2) {
+    if (signal->ssi_signo == SIGUSR2) {
         for (int i = 0; i < 2; i++)
-            lines[i].random = lines[i].seed;
+            lines[i].random = lines[i].seed + (uint32_t)signal->ssi_int;
         puts("again");
         return true;
     }
     line_show(&lines[0]);
     line_show(&lines[1]);
-    return signal == SIGUSR1;
+    return signal->ssi_signo == SIGUSR1;
 }
 
 /* Until a signal ends it (0) or a device is gone (1). */
@@ -467,7 +467,7 @@ static int run(struct line lines[2], int epoll, int signals)
             struct line *l = &lines[what & 1];
             if (what == EVENT_SIGNAL) {
                 if (read(signals, &signal, sizeof signal) == (ssize_t)sizeof signal &&
-                    !signalled(lines, signal.ssi_signo))
+                    !signalled(lines, &signal))
                     return 0;
             } else if (what >= EVENT_TIMER) {
                 (void)!read(l->timer, &fired, sizeof fired);

@@ -1,4 +1,5 @@
 """Network namespaces: hosts of our own on this machine, with links, routers and nftables of their own. Nothing leaves them."""
+import ctypes
 import functools
 import os
 import re
@@ -110,10 +111,10 @@ class Wide:
         self.process.wait_log(r"^b>a: .* late$", since=mark)
         return self.counted(self.process.log(mark))
 
-    def again(self):
-        """Its random numbers begin anew: what is sent now meets the losses that met what was sent first."""
+    def again(self, number=0):
+        """Its random numbers begin anew: what is sent now meets the losses that met what was sent first, or, with a number, what was sent after that one."""
         mark = self.process.log_size()
-        self.process.send(signal.SIGUSR2)
+        assert ctypes.CDLL(None).sigqueue(self.process.pid, signal.SIGUSR2, ctypes.c_void_p(number)) == 0
         self.process.wait_log(r"^again$", since=mark)
 
     @classmethod
