@@ -16,12 +16,10 @@ void backoff_had(struct backoff *b)
 
 uint32_t backoff_next(struct backoff *b, uint32_t random)
 {
-    uint32_t top = 2 * BACKOFF_MIN_MS;
-    for (unsigned i = 0; i < b->step && top < BACKOFF_MAX_MS; i++)
-        top *= 2;
-    if (top > BACKOFF_MAX_MS)
-        top = BACKOFF_MAX_MS;
-    else
+    /* While a hub that is started anew is to be expected, everybody asks within 4 s of its being there. */
+    static const uint32_t tops[] = {2000, 3000, 4000, 4000, 4000, 4000, 8000, 16000, BACKOFF_MAX_MS};
+    uint32_t top = tops[b->step];
+    if (top < BACKOFF_MAX_MS)
         b->step++;
     return top / 2 + random % (top / 2 + 1);
 }

@@ -75,6 +75,21 @@ static void flush_or_fail(struct control *c)
     }
 }
 
+int control_io_send_line(struct control *c, const char *line, size_t n)
+{
+    int rc = c->state == CONTROL_DEAD || c->failure != NULL ? -EPIPE : session_write(c->tls, line, n);
+
+    if (rc == 0)
+        flush_or_fail(c);
+    else if (rc != -EPIPE)
+        fail_soon(c, rc == -ENOMEM ? "out of memory" : "a message could not be sent");
+    if (rc == 0 && pending(c) > CONTROL_OUTPUT_MAX) {
+        fail_soon(c, "it does not read its messages");
+        rc = -ENOBUFS;
+    }
+    return rc;
+}
+
 int control_io_send(struct control *c, cJSON *message)
 {
     struct buf text;
@@ -84,18 +99,10 @@ int control_io_send(struct control *c, cJSON *message)
     rc = json_take(message, &text);
     if (rc == 0)
         rc = buf_append(&text, "\n", 1);
-    if (rc == 0 && (c->state == CONTROL_DEAD || c->failure != NULL))
-        rc = -EPIPE;
     if (rc == 0)
-        rc = session_write(c->tls, buf_data(&text), buf_len(&text));
-    if (rc == 0)
-        flush_or_fail(c);
-    else if (rc != -EPIPE)
+        rc = control_io_send_line(c, (const char *)buf_data(&text), buf_len(&text));
+    else
         fail_soon(c, rc == -ENOMEM ? "out of memory" : "a message could not be sent");
-    if (rc == 0 && pending(c) > CONTROL_OUTPUT_MAX) {
-        fail_soon(c, "it does not read its messages");
-        rc = -ENOBUFS;
-    }
     buf_wipe(&text);
     return rc;
 }

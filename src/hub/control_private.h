@@ -79,6 +79,8 @@ const char *control_name(const struct control *c);
 int control_io_start(struct control *c);
 /* Sends message (taken). Returns 0 or a negative code, after which the connection ends in a later turn. */
 int control_io_send(struct control *c, cJSON *message);
+/* The same with a line that is there already, its newline included. */
+int control_io_send_line(struct control *c, const char *line, size_t n);
 /* After the last message: closes once it is out. */
 void control_io_finish(struct control *c);
 

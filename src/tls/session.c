@@ -267,6 +267,8 @@ static int read_plain(struct session *s, struct buf *plain, struct errmsg *err)
         if (SSL_read_ex(s->ssl, at, n, &n) != 1)
             return fail(s, err);
         buf_commit(plain, n);
+        if (buf_len(&s->wire.in) == 0 && SSL_has_pending(s->ssl) == 0)
+            return 0;
     }
 }
 
