@@ -19,7 +19,7 @@
 #define HELLO_MS 20000          /* for the hub's first answer */
 #define PROBE_WAIT_MS 2000      /* hello waits so long for what is found of the SSH server */
 #define SETTLED_MS 30000        /* a connection that lasted so long ends a row of failures */
-#define ASK_MS 1000             /* the hub's ping is overdue by so much: it is asked itself */
+#define ASK_MS 2500             /* the hub is asked when its ping, whose clock is coarse, is so much overdue */
 #define REMIND_MS 600000        /* the same line is not logged again before */
 #define PLAIN_MAX (160u * 1024) /* lines read and not yet acted on: one read, one record and one line fit */
 
