@@ -18,7 +18,11 @@ def sides(context):
         ours = Ours(place)
         context.note(f"far away: {2 * LINE['delay']} ms there and back and {LINE['loss']} % loss each way on the machine's leg, a line of {LINE['rate']} Mbit/s, "
                      f"cubic everywhere, seed {place.line.seed}; logins not counted")
-        return {"openssh": Openssh(place), "ours": ours, "connect": Ours(place, connect=True, like=ours)}
+        found = {"openssh": Openssh(place), "ours": ours, "connect": Ours(place, connect=True, like=ours)}
+        # A tunnel stands for days: it is measured when it has moved something and lost packets, both ways. Sessions of ours have no past.
+        for way in () if context.quick else ("down", "up"):
+            moved(found["openssh"], way, source(context, SIZES[1]), 1, 0)
+        return found
     return context.once("far", make)
 
 
