@@ -6,13 +6,14 @@
 #include "agent/banner.h"
 #include "agent/dial.h"
 #include "agent/keeper.h"
+#include "base/pace.h"
 #include "base/printf.h"
 #include "net/dialer.h"
 #include "net/edge.h"
 #include "stream/stream.h"
 
-/* What is copied when a socket took less than was there. */
-#define JUMP_STAGE 16384
+/* What is copied when a socket took less than was there: just enough to hear of it when it takes more. */
+#define JUMP_STAGE 4096
 /* For the SSH server to answer with its banner; for everything that comes before the answer to the hub. */
 #define JUMP_TARGET_MS 10000
 #define JUMP_ANSWER_MS 12000
@@ -37,7 +38,8 @@ struct jump_target {
     uint64_t broken_at;
     uv_write_t write;
     uv_shutdown_t shutdown;
-    size_t stage_n;
+    size_t stage_n, read_size;
+    struct pace pace;
     char *stage;
 };
 

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define READ_SIZE 65536
+/* What is asked for at once: doubled when it was filled. */
+#define READ_MIN 16384u
+#define READ_MAX PACE_WAKE
 
 static void on_closed(uv_handle_t *handle)
 {
@@ -39,8 +41,10 @@ static void set_broken(struct jump_target *t)
 
 uint64_t jump_target_due(const struct jump *j)
 {
-    return j->target.broken && stream_state(j->stream) == STREAM_OPEN ? j->target.broken_at + JUMP_LINGER_MS
-                                                                      : UINT64_MAX;
+    const struct jump_target *t = &j->target;
+    uint64_t at =
+        t->broken && stream_state(j->stream) == STREAM_OPEN ? t->broken_at + JUMP_LINGER_MS : UINT64_MAX;
+    return at < pace_due(&t->pace) ? at : pace_due(&t->pace);
 }
 
 /* --- from the stream to the server --- */
@@ -126,7 +130,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     uint8_t *at = NULL;
     size_t n = 0;
     (void)suggested;
-    if (j->over || stream_source_reserve(j->stream, READ_SIZE, &at, &n) != 0)
+    if (j->over || stream_source_reserve(j->stream, j->target.read_size, &at, &n) != 0)
         n = 0;
     *buf = uv_buf_init((char *)at, (unsigned)n);
 }
@@ -195,6 +199,23 @@ static bool take_banner(struct jump *j, const char *data, size_t n)
     return true;
 }
 
+static int socket_of(const struct jump_target *t)
+{
+    uv_os_fd_t fd;
+    return uv_fileno((const uv_handle_t *)t->stream, &fd) == 0 ? (int)(intptr_t)fd : -1;
+}
+
+static void note_read(struct jump_target *t, struct edge *edge, size_t n, size_t asked)
+{
+    if (n >= t->read_size && t->read_size < READ_MAX)
+        t->read_size *= 2;
+    else if (n < READ_MIN)
+        t->read_size = READ_MIN;
+    t->pace.follow = edge_bulk(edge);
+    pace_read(&t->pace, socket_of(t), n, n == asked, clock_now_ms());
+    edge_follow(edge, t->pace.bulk);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct jump *j = stream->data;
@@ -214,6 +235,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         read_end(j, (int)n);
         return;
     }
+    note_read(t, j->edge, (size_t)n, buf->len);
     stream_source_commit(j->stream, (size_t)n);
     if (!t->ready && !take_banner(j, buf->base, (size_t)n))
         return;
@@ -245,6 +267,7 @@ void jump_target_pump(struct jump *j)
         write_eof(j);
     }
     set_reading(j);
+    pace_tick(&t->pace, socket_of(t), clock_now_ms());
     if (t->broken && clock_now_ms() >= t->broken_at + JUMP_LINGER_MS)
         stream_reset(j->stream, STREAM_CODE_LOCAL, "the machine's SSH server closed the connection");
 }
@@ -252,5 +275,6 @@ void jump_target_pump(struct jump *j)
 void jump_target_opened(struct jump *j)
 {
     j->target.open = true;
+    j->target.read_size = READ_MIN;
     jump_turn(j);
 }

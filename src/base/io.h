@@ -19,6 +19,10 @@ void io_close(int fd);
 /* No more will be written to the socket. Returns 0 or a negative errno value. */
 int io_shut(int fd);
 
+/* Whoever waits for input on the TCP socket is woken when n bytes have come, or its end, and not before; 1 is as ever. A hint:
+ * where the system's buffers are full it is woken earlier. Returns 0, or a negative errno value: -ENOTSUP on Windows. */
+int io_wake_at(int fd, size_t n);
+
 /* A connection that came to the listening socket; not inherited, non-blocking. Returns 0 or a negative errno value. */
 int io_accept(int fd, struct sockaddr_storage *ret_from, int *ret_fd);
 

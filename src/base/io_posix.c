@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <unistd.h>
 
 int io_start(void)
@@ -37,6 +38,12 @@ void io_close(int fd)
 int io_shut(int fd)
 {
     return shutdown(fd, SHUT_WR) == 0 ? 0 : -errno;
+}
+
+int io_wake_at(int fd, size_t n)
+{
+    int low = n < INT_MAX ? (int)n : INT_MAX;
+    return setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low) == 0 ? 0 : -errno;
 }
 
 int io_accept(int fd, struct sockaddr_storage *ret_from, int *ret_fd)

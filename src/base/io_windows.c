@@ -61,6 +61,13 @@ int io_shut(int fd)
     return shutdown((SOCKET)fd, SD_SEND) == 0 ? 0 : last_error();
 }
 
+int io_wake_at(int fd, size_t n)
+{
+    (void)fd;
+    (void)n;
+    return -ENOTSUP;
+}
+
 static int set_blocking(SOCKET s, bool blocking)
 {
     u_long non_blocking = blocking ? 0 : 1;

@@ -189,6 +189,21 @@ void edge_free(struct edge *e)
     uv_close((uv_handle_t *)&e->timer, on_closed);
 }
 
+void edge_follow(struct edge *e, bool bulk)
+{
+    for (size_t i = 0; i < STREAM_CONNS; i++)
+        if (e->conns[i] != NULL)
+            e->conns[i]->pace.follow = bulk && e->conns[i]->proven;
+}
+
+bool edge_bulk(const struct edge *e)
+{
+    for (size_t i = 0; i < STREAM_CONNS; i++)
+        if (e->conns[i] != NULL && e->conns[i]->pace.bulk)
+            return true;
+    return false;
+}
+
 struct stream *edge_stream(const struct edge *e)
 {
     return e->stream;

@@ -98,6 +98,11 @@ void edge_expect(struct edge *e);
  * or a fresh one is opened beside it within about a second; with none live, one is opened now. */
 void edge_network_changed(struct edge *e);
 
+/* Bulk data comes from the owner's side (base/pace.h): what comes from the hub may wait for a few ms. */
+void edge_follow(struct edge *e, bool bulk);
+/* Bulk data comes from the hub: what comes from the owner's side may wait. */
+bool edge_bulk(const struct edge *e);
+
 /* Since when (ms, monotonic) no connection is live, or the live one has not answered for longer than it may; 0: all is
  * well. In the beginning: since edge_new. */
 uint64_t edge_trouble_since(const struct edge *e);

@@ -255,6 +255,13 @@ static void pump_opening(struct edge_conn *c, uint64_t now)
         edge_conn_close(c, now);
 }
 
+/* Of a plain one. */
+static int socket_of(const struct edge_conn *c)
+{
+    uv_os_fd_t fd;
+    return uv_fileno((const uv_handle_t *)c->tcp, &fd) == 0 ? (int)(intptr_t)fd : -1;
+}
+
 void edge_conn_pump(struct edge_conn *c, uint64_t now)
 {
     struct stream *s = c->edge->stream;
@@ -264,6 +271,8 @@ void edge_conn_pump(struct edge_conn *c, uint64_t now)
     }
     if (!c->proven && stream_live(s) == c->index)
         note_proven(c);
+    if (now >= pace_due(&c->pace))
+        pace_tick(&c->pace, socket_of(c), now);
     if (now >= silent_at(c))
         note_failure(c, EDGE_FAILURES);
     int r = c->pipe != NULL ? flush_tls(c, now) : flush_plain(c, now);
@@ -282,7 +291,8 @@ uint64_t edge_conn_due(const struct edge_conn *c)
 {
     if (c->close_at != 0)
         return c->close_at;
-    return c->index < 0 ? handshake_by(c) : silent_at(c);
+    uint64_t at = c->index < 0 ? handshake_by(c) : silent_at(c);
+    return at < pace_due(&c->pace) ? at : pace_due(&c->pace);
 }
 
 /* --- receiving --- */
@@ -361,6 +371,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n == 0 || e == NULL)
         return;
     if (n > 0) {
+        pace_read(&c->pace, socket_of(c), (size_t)n, (size_t)n == buf->len, clock_now_ms());
         edge_conn_take(c, buf->base, (size_t)n);
         return;
     }

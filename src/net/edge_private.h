@@ -7,12 +7,13 @@
 #define MULTISSH_NET_EDGE_PRIVATE_H
 
 #include "base/errmsg.h"
+#include "base/pace.h"
 #include "net/dialer.h"
 #include "net/edge.h"
 #include "stream/preamble.h"
 
-/* What is copied when a socket took less than was there. */
-#define EDGE_STAGE 16384
+/* What is copied when a socket took less than was there: just enough to hear of it when it takes more. */
+#define EDGE_STAGE 4096
 /* A connection on which nothing has come after this may be one that does not get through. */
 #define EDGE_SILENT_MS 3000
 /* So many plain connections in a row that came to nothing make one in TLS be tried. */
@@ -38,6 +39,7 @@ struct edge_conn {
     int index; /* in the stream; -1: not attached yet */
     bool tls, proven, suspect, writing, shut;
     bool heard;            /* something of the other edge has come */
+    struct pace pace;      /* plain */
     uint64_t opened_at;    /* or when the TLS handshake began */
     uint64_t close_at;     /* not 0: the stream is over; the last words are on their way, until then */
     struct dialer *dialer; /* while it is being opened */
