@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STAGE 65536          /* bytes that wait for the other side to take them */
+#define STAGE 65536 /* bytes that wait for the other side to take them */
+#define PUT_MAX (1u << 20)
 #define EARLY 4096           /* bytes that came before there is a stream: what its smallest window takes */
 #define FILE_TURN (1u << 20) /* bytes of a file in one turn */
 
@@ -118,7 +119,7 @@ static void on_written(uv_write_t *req, int status)
 /* Returns the number of bytes that are done with, or a negative code. */
 static int put(struct local *l, const uint8_t *data, size_t n)
 {
-    uv_buf_t buf = uv_buf_init((char *)(uintptr_t)data, (unsigned)(n < STAGE ? n : STAGE));
+    uv_buf_t buf = uv_buf_init((char *)(uintptr_t)data, (unsigned)n);
     if (l->out.stream == NULL) {
         uv_fs_t req;
         int r = uv_fs_write(NULL, &req, l->out.file, &buf, 1, -1, NULL);
@@ -128,6 +129,7 @@ static int put(struct local *l, const uint8_t *data, size_t n)
     int r = uv_try_write(l->out.stream, &buf, 1);
     if (r != 0 && r != UV_EAGAIN && r != UV_ENOSYS)
         return r;
+    buf.len = n < STAGE ? n : STAGE;
     memcpy(l->stage, buf.base, buf.len);
     l->write.data = l;
     int taken = (int)buf.len;
@@ -146,7 +148,7 @@ static void pump_out(struct local *l)
         if (l->broken == 0) {
             if (l->before != NULL)
                 l->before(l->arg);
-            r = put(l, at, n);
+            r = put(l, at, n < PUT_MAX ? n : PUT_MAX);
         }
         if (r < 0)
             break_off(l, r);
@@ -309,6 +311,8 @@ static int open_side(uv_loop_t *loop, struct local *l, uv_file fd, struct side *
     side->file = fd;
     if (type == UV_FILE)
         return 0;
+    if (type == UV_NAMED_PIPE)
+        os_widen_pipe(fd);
     handle = calloc(1, sizeof *handle);
     if (handle == NULL)
         return UV_ENOMEM;

@@ -36,6 +36,9 @@ bool os_signal_ignored(int number);
  * negative code of libuv. */
 int os_take_output(void);
 
+/* Lets a pipe hold more than a packet or two, where the system can do that: who is woken for bulk data then moves it with fewer calls. */
+void os_widen_pipe(int fd);
+
 /* Does a terminal that speaks UTF-8 show what is written? */
 bool os_utf8(void);
 

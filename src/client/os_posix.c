@@ -10,6 +10,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#define PIPE_BYTES (256 * 1024)
+
 void os_prepare(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -90,6 +92,11 @@ int os_take_output(void)
     if (r < 0 && fd >= 0)
         close(fd);
     return r;
+}
+
+void os_widen_pipe(int fd)
+{
+    (void)fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES); /* refused: slower, and no more */
 }
 
 bool os_utf8(void)

@@ -106,6 +106,11 @@ bool os_signal_ignored(int number)
     return false;
 }
 
+void os_widen_pipe(int fd)
+{
+    (void)fd;
+}
+
 int os_take_output(void)
 {
     int fd = _dup(1), nowhere = fd >= 0 ? _open("NUL", _O_WRONLY | _O_NOINHERIT) : -1;

@@ -695,7 +695,7 @@ static void test_few_acks(void **state)
         acks += n / 13;
         assert_int_equal(stream_input(p.a, p.ca, wire, n, p.now), 0);
     }
-    assert_int_equal(acks, 256);
+    assert_int_equal(acks, 128);
     pair_down(&p);
 }
 
