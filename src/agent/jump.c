@@ -264,7 +264,8 @@ static void arm(struct jump *j, uint64_t now)
     if (at == UINT64_MAX || (j->timer_at != 0 && j->timer_at <= at))
         return;
     j->timer_at = at;
-    uv_timer_start(&j->timer, on_timer, at > now ? at - now : 0, 0);
+    /* Never at once: the loop would not go on while a timer arms itself so. */
+    uv_timer_start(&j->timer, on_timer, at > now ? at - now : 1, 0);
 }
 
 void jump_turn(struct jump *j)

@@ -29,6 +29,7 @@ void jump_target_close(struct jump *j)
     if (t->stream != NULL)
         uv_close((uv_handle_t *)t->stream, on_closed);
     t->stream = NULL;
+    t->pace = (struct pace){0};
     jump_builtin_leave(j);
 }
 
@@ -42,8 +43,9 @@ static void set_broken(struct jump_target *t)
 uint64_t jump_target_due(const struct jump *j)
 {
     const struct jump_target *t = &j->target;
-    uint64_t at =
-        t->broken && stream_state(j->stream) == STREAM_OPEN ? t->broken_at + JUMP_LINGER_MS : UINT64_MAX;
+    if (stream_state(j->stream) != STREAM_OPEN || !t->open || t->stream == NULL)
+        return UINT64_MAX; /* nobody would do what is due */
+    uint64_t at = t->broken ? t->broken_at + JUMP_LINGER_MS : UINT64_MAX;
     return at < pace_due(&t->pace) ? at : pace_due(&t->pace);
 }
 

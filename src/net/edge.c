@@ -45,8 +45,10 @@ static void arm(struct edge *e, uint64_t now)
         if (due < at)
             at = due;
     }
-    if (e->again || at < now)
+    if (e->again)
         at = now;
+    else if (at <= now)
+        at = now + 1; /* not at once: the loop would not go on while a timer arms itself so */
     if (at == UINT64_MAX || (e->timer_at != 0 && e->timer_at <= at))
         return;
     e->timer_at = at;

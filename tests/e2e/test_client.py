@@ -1,4 +1,5 @@
 """multissh: the program on the user's side."""
+import contextlib
 import hashlib
 import os
 import re
@@ -8,9 +9,11 @@ import socket
 import stat
 import subprocess
 import threading
+import time
 
 import pytest
 from conftest import need, setup
+from kit import proc
 from kit.bench import program
 from kit.parts import ME, User
 from kit.screen import Screen
@@ -67,6 +70,32 @@ def test_scp(bench, alice, web01):
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     assert hashlib.sha256(there.read_bytes()).hexdigest() == digest
     assert hashlib.sha256(back.read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_killed_in_bulk_data(bench, alice, web01, way):
+    """The machine's process that keeps sessions goes on with the others, whose sessions it keeps, too, and with its rest."""
+    for _ in range(3):
+        command = "cat > /dev/null" if way == "up" else "cat /dev/zero"
+        popen = subprocess.Popen(["ssh", *proxied(alice), f"{ME}@web01", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 stderr=subprocess.DEVNULL, env=bench.env(), cwd=bench.root)
+        try:
+            for _ in range(256):
+                if way == "up":
+                    popen.stdin.write(bytes(65536))
+                else:
+                    assert len(popen.stdout.read(65536)) == 65536
+        finally:
+            popen.kill()
+            popen.wait()
+            popen.stdout.close()
+            with contextlib.suppress(BrokenPipeError):
+                popen.stdin.close()
+        assert bench.run("ssh", *proxied(alice), f"{ME}@web01", "echo on", timeout=40).ok().out == "on\n"
+    keepers = web01.keepers()
+    before = sum(proc.cpu_seconds(pid) for pid in keepers)
+    time.sleep(1)  # the time is what is measured: who rests uses none
+    assert sum(proc.cpu_seconds(pid) for pid in keepers) - before < 0.5
 
 
 def test_many_at_once(bench, alice, web01):
