@@ -87,7 +87,13 @@ def measure(args):
             raise Failed("\n".join(complaints))
 
 
+ENDED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 def interrupted(number, frame):
+    # A second one (timeout(1) sends two) must not end the tidying up.
+    for one in ENDED_BY:
+        signal.signal(one, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -95,7 +101,7 @@ def main():
     args = parse(load())
     began, before = time.monotonic(), os.getloadavg()
     # Also in the background of a script, and when a time limit ends it.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in ENDED_BY:
         signal.signal(number, interrupted)
     try:
         rows, notes = measure(args)

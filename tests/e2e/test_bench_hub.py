@@ -158,10 +158,11 @@ def test_what_is_not_there_or_chosen_wrongly(bench, folder):
 
 
 def test_an_interrupt_ends_everything(bench, folder):
-    """A signal while it measures: hub, agent, bastion and data are gone."""
+    """A signal while it measures, and another one: hub, agent, bastion and data are gone."""
     with subprocess.Popen([*RUN, "--figures", "hop", "--pairs", "100000", "--no-results", "--folder", str(folder)], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, env=bench.env(), start_new_session=True) as popen:
         wait_for(lambda: re.search(r"multissh-front", " ".join(left_of(folder))), 60, "a jump is made")
         popen.send_signal(signal.SIGTERM)
+        popen.send_signal(signal.SIGINT)
         out, err = popen.communicate(timeout=60)
     assert popen.returncode == 130 and b"interrupted; nothing was written" in err, (out, err)
