@@ -1,4 +1,4 @@
-/* One handshake with ourselves. Nothing of it is kept but what the libraries keep. */
+/* One handshake with ourselves. Nothing of it is kept but what the libraries keep. Only fronts need it, and they are not built for Windows. */
 #include "ssh/ssh_warm.h"
 
 #include "base/io.h"
