@@ -66,7 +66,7 @@ from=$(find "$work/src" -mindepth 1 -maxdepth 1 -type d -name 'libssh-*')
 # It reads its socket in pieces of MAX_BUF_SIZE, 4,096 bytes otherwise.
 {
 	cmake -S "$from" -B "$work/build" -DCMAKE_BUILD_TYPE=None -DCMAKE_INSTALL_PREFIX="$prefix.new" -DCMAKE_INSTALL_LIBDIR=lib \
-		-DCMAKE_C_FLAGS="-O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fvisibility=hidden -DMAX_BUF_SIZE=65536" -DCMAKE_POSITION_INDEPENDENT_CODE=ON \
+		-DCMAKE_C_FLAGS="-O3 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fvisibility=hidden -DMAX_BUF_SIZE=65536" -DCMAKE_POSITION_INDEPENDENT_CODE=ON \
 		-DBUILD_SHARED_LIBS=OFF -DWITH_SERVER=ON -DWITH_SFTP=OFF -DWITH_ZLIB=OFF -DWITH_GSSAPI=OFF -DWITH_EXAMPLES=OFF -DWITH_NACL=OFF -DWITH_PCAP=OFF \
 		-DWITH_FIDO2=OFF -DUNIT_TESTING=OFF
 	cmake --build "$work/build" -j"$(nproc)"
