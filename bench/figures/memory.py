@@ -53,12 +53,13 @@ def idle_users(side, count):
 
 
 def at_rest(read):
-    """What read() says when it no longer falls."""
-    value = read()
-    for _ in range(15):
+    """What read() says when it has not fallen for three seconds: memory is given back some time after it was needed."""
+    value, still = read(), 0
+    for _ in range(30):
         time.sleep(1)
         before, value = value, read()
-        if value > before * 0.995:
+        still = still + 1 if value > before * 0.995 else 0
+        if still == 3:
             break
     return value
 

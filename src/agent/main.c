@@ -5,6 +5,7 @@
 #include "agent/process.h"
 #include "agent/service.h"
 #include "agent/sessions.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include <errno.h>
 #include <stdio.h>
@@ -284,6 +285,7 @@ int main(int argc, char **argv)
     struct command_line c = {0};
     struct errmsg err = {""};
     log_init("multissh-agent");
+    heap_give_back();
     process_prepare();
     int r = process_args(&argc, &argv);
     if (r != 0)

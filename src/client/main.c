@@ -1,5 +1,6 @@
 /* multissh: the command line. */
 #include "base/fs.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/names.h"
 #include "client/client_options.h"
@@ -230,6 +231,7 @@ int main(int argc, char **argv)
     struct errmsg err = {""}, file_err = {""};
     char path[FS_PATH_MAX];
     log_init("multissh");
+    heap_give_back();
     os_prepare();
     int r = os_args(&argc, &argv);
     if (r != 0) {

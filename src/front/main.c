@@ -1,5 +1,6 @@
 /* multissh-front: one SSH connection of one user. The hub starts it once, as the nursery, which forks a front for each
  * connection; a single one can be started too, with the accepted socket and a socket to the hub. */
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "front/front.h"
@@ -248,6 +249,7 @@ int main(int argc, char **argv)
     struct arguments args = {.nursery = -1, .connection = -1, .hub = -1, .listener = -1};
     int code;
     log_init("multissh-front");
+    heap_give_back();
     code = parse(argc, argv, &args);
     if (code >= 0) {
         return code;
