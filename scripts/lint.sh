@@ -18,7 +18,7 @@ run() { # title, command...
 scripts_clean() {
 	local files
 	mapfile -t files < <(git ls-files -- scripts packaging .ci tests | xargs -r grep -lE '^#!/bin/(ba)?sh' 2>/dev/null)
-	shellcheck "${files[@]}"
+	shellcheck -x "${files[@]}"
 }
 
 man_clean() {

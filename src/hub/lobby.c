@@ -60,10 +60,8 @@ struct lobby {
 
 /* --- what is in work --- */
 
-static void place_leave(struct lobby_place *p)
+static void place_leave(struct lobby *l, struct lobby_place *p)
 {
-    struct lobby *l = p->owner;
-
     *p->at = p->next;
     if (p->next != NULL)
         p->next->at = p->at;
@@ -78,7 +76,7 @@ static void place_leave(struct lobby_place *p)
 static void let_go(struct lobby *l, uint64_t now)
 {
     while (l->work != NULL && now - l->work->since > STALL_MS)
-        place_leave(l->work);
+        place_leave(l, l->work);
 }
 
 void lobby_work(struct lobby *l, struct lobby_place *p, const char *source)
@@ -281,7 +279,7 @@ void lobby_done(struct lobby_place *p)
 
     if (l == NULL)
         return;
-    place_leave(p);
+    place_leave(p->owner, p);
     look(l);
 }
 
@@ -350,7 +348,7 @@ void lobby_free(struct lobby *l)
         return;
     lobby_shut(l);
     while (l->work != NULL)
-        place_leave(l->work);
+        place_leave(l, l->work);
     farewells_free(l->farewells);
     uv_close((uv_handle_t *)&l->idle, closed_cb);
     uv_close((uv_handle_t *)&l->timer, closed_cb);

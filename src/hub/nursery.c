@@ -266,25 +266,34 @@ static ssize_t receive(int fd, char *text, size_t size, int *ret_fd)
     return k;
 }
 
+/* The words of an answer: `front N`, or `failed N E`. Returns 0 or the negative E, or 1 for anything else. */
+static int understand(const char *text, uint64_t *ret_id)
+{
+    bool failed = strncmp(text, "failed ", 7) == 0;
+    unsigned long long error = 0;
+    char *end = NULL;
+
+    if (!failed && strncmp(text, "front ", 6) != 0)
+        return 1;
+    *ret_id = strtoull(text + (failed ? 7 : 6), &end, 10);
+    if (failed && *end == ' ')
+        error = strtoull(end + 1, &end, 10);
+    return *end == '\0' && (error > 0) == failed && error < 4096 ? -(int)error : 1;
+}
+
 /* One answer. Returns false when there is none, or none any more. */
 static bool take_one(struct nest *nest)
 {
     char text[PACKET_MAX + 1] = "";
-    int pidfd = -1;
+    int pidfd = -1, error = 0;
     struct request *r = nest->first;
-    unsigned long long id = 0;
-    int error = 0;
+    uint64_t id = 0;
     ssize_t k = receive(nest->fd, text, sizeof text, &pidfd);
 
     if (k == -EAGAIN)
         return false;
-    if (k > 0 && r != NULL && sscanf(text, "failed %llu %d", &id, &error) == 2 && error > 0)
-        error = -error;
-    else if (k > 0 && r != NULL && pidfd >= 0 && sscanf(text, "front %llu", &id) == 1)
-        error = 0;
-    else
-        k = 0;
-    if (k <= 0 || id != r->id || r->count != 0) {
+    error = understand(text, &id);
+    if (k <= 0 || r == NULL || error > 0 || (error == 0 && pidfd < 0) || id != r->id || r->count != 0) {
         if (pidfd >= 0)
             (void)close(pidfd);
         nest_over(nest);
@@ -376,33 +385,42 @@ static int start(struct nursery *n, struct nest *nest, int fd)
     return rc;
 }
 
-int nursery_ready(struct nursery *n)
+/* The one that is asked now; a new one when there is none. NULL: *ret_rc says why. */
+static struct nest *current(struct nursery *n, int *ret_rc)
 {
-    struct nest *nest = NULL;
+    struct nest *nest = n->current;
     int pair[2] = {-1, -1};
-    int rc = 0;
 
-    if (n->current != NULL)
-        return 0;
+    *ret_rc = 0;
+    if (nest != NULL)
+        return nest;
+    *ret_rc = -ENOMEM;
     nest = calloc(1, sizeof *nest);
     if (nest == NULL)
-        return -ENOMEM;
+        return NULL;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-        rc = -errno;
+        *ret_rc = -errno;
         free(nest);
-        return rc;
+        return NULL;
     }
     nest->fd = pair[0];
     nest->last = &nest->first;
     stamps_take(n, &nest->program, &nest->key);
-    rc = start(n, nest, pair[1]);
+    *ret_rc = start(n, nest, pair[1]);
     (void)close(pair[1]);
-    if (rc < 0)
-        return rc;
+    if (*ret_rc < 0)
+        return NULL;
     nest->owner = n;
     nest->next = n->nests;
     n->nests = n->current = nest;
-    return 0;
+    return nest;
+}
+
+int nursery_ready(struct nursery *n)
+{
+    int rc = 0;
+
+    return current(n, &rc) != NULL ? 0 : rc;
 }
 
 /* Sends r, or keeps what it needs to be sent later. */
@@ -425,17 +443,25 @@ static int send_or_wait(struct nest *nest, struct request *r, const int *fds, si
 
 static int ask(struct nursery *n, struct request *r, const int *fds, size_t count)
 {
-    int rc = nursery_ready(n);
+    int rc = 0;
+    struct nest *nest = current(n, &rc);
 
-    if (rc == 0)
-        rc = send_or_wait(n->current, r, fds, count);
-    return rc;
+    if (nest == NULL)
+        return rc < 0 ? rc : -EIO;
+    rc = send_or_wait(nest, r, fds, count);
+    if (rc < 0)
+        return rc;
+    if (nest->first == NULL)
+        nest->waits_since = clock_now_ms();
+    *nest->last = r;
+    nest->last = &r->next;
+    nest->forks++;
+    return 0;
 }
 
 int nursery_ask(struct nursery *n, uint64_t id, const int *fds, size_t count)
 {
     struct request *r = calloc(1, sizeof *r);
-    struct nest *nest = NULL;
     int rc = 0;
 
     if (r == NULL)
@@ -448,15 +474,7 @@ int nursery_ask(struct nursery *n, uint64_t id, const int *fds, size_t count)
         n->current = NULL;
         rc = ask(n, r, fds, count);
     }
-    if (rc < 0) {
+    if (rc < 0)
         request_free(r);
-        return rc;
-    }
-    nest = n->current;
-    if (nest->first == NULL)
-        nest->waits_since = clock_now_ms();
-    *nest->last = r;
-    nest->last = &r->next;
-    nest->forks++;
-    return 0;
+    return rc;
 }

@@ -45,8 +45,8 @@ static void busy(void **state)
                                         "\x16\x03\x03",
                                         "\n",
                                         "HTTP/1.1 400 Bad Request\r\n",
-                                        "MULTISSH/1 busy retry_ms=1 and so much more that it is no line of "
-                                        "this any more, but something else\n"};
+                                        ("MULTISSH/1 busy retry_ms=1 and so much more that it is no line of "
+                                         "this any more, but something else\n")};
     char line[BUSY_LINE_MAX];
     uint32_t ms = 0;
     size_t n = busy_line(2500, line);
