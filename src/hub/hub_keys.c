@@ -2,6 +2,7 @@
  * CA that carries an old name. Must not log a key. */
 #include "hub/hub_keys.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -14,7 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
+
+#define LOCK_WAIT_MS 1000
 
 struct hub_keys {
     EVP_PKEY *ca_key, *tls_key;
@@ -220,6 +224,20 @@ const char *hub_keys_host_key_path(const struct hub_keys *k)
     return k->host_key;
 }
 
+/* A process that the hub was about to start when it was killed still has the lock, until it is the other program. */
+static int lock_soon(int fd)
+{
+    const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+    uint64_t until = clock_now_ms() + LOCK_WAIT_MS;
+
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK || clock_now_ms() >= until)
+            return -errno;
+        (void)nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
 int hub_keys_lock(const char *state_dir, int *ret_fd, struct errmsg *err)
 {
     char path[FS_PATH_MAX];
@@ -231,8 +249,8 @@ int hub_keys_lock(const char *state_dir, int *ret_fd, struct errmsg *err)
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return errmsg_set(err, -errno, "%s: %s", path, strerror(errno));
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        rc = -errno;
+    rc = lock_soon(fd);
+    if (rc < 0) {
         close(fd);
         if (rc == -EWOULDBLOCK)
             return errmsg_set(err, rc,

@@ -28,7 +28,7 @@ const uint8_t *hub_keys_secret(const struct hub_keys *k);
 SSL_CTX *hub_keys_tls(const struct hub_keys *k); /* asks the agent for its certificate; stays the keys' */
 const char *hub_keys_host_key_path(const struct hub_keys *k);
 
-/* Takes the lock of the state folder; *ret_fd holds it until it is closed. Returns 0, -EWOULDBLOCK (another
+/* Takes the lock of the state folder, for which it waits up to a second; *ret_fd holds it until it is closed. Returns 0, -EWOULDBLOCK (another
  * hub has it) or another negative code; err filled. */
 int hub_keys_lock(const char *state_dir, int *ret_fd, struct errmsg *err);
 
