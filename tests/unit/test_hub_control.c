@@ -647,7 +647,7 @@ static void test_an_agent_that_does_not_read(void **state)
     agent_expect(&b->a, "welcome");
     while (at < sizeof lines - 40)
         at += (size_t)snprintf(lines + at, sizeof lines - at, "{\"type\":\"ping\",\"n\":1}\n");
-    for (int i = 0; i < 3000 && registry_find(b->r.hub.registry, "web01")->link != NULL; i++) {
+    for (int i = 0; i < 8000 && registry_find(b->r.hub.registry, "web01")->link != NULL; i++) {
         if (buf_len(&b->a.out) < 100000)
             assert_int_equal(session_write(b->a.tls, lines, at), 0);
         agent_flush(&b->a);
