@@ -162,6 +162,8 @@ int lines_connect(struct lines *lines, uint32_t epoch, int fd)
         line_close(line);
         return rc;
     }
+    /* The peer's first words came before the hub passed the connection on: they are answered together with our own. */
+    line_read(line);
     ssh_loop_again(lines->loop);
     return 0;
 }

@@ -174,6 +174,7 @@ int edge_new(const struct edge_config *config, const struct edge_calls *calls, v
     e->told = STREAM_OPEN;
     uv_timer_init(e->loop, &e->timer);
     e->timer.data = e;
+    e->again = true; /* it dials in its first turn */
     arm(e, clock_now_ms());
     *ret_e = e;
     return 0;

@@ -1,9 +1,11 @@
 """multissh-front by itself (kit/front.py): logins, commands, jumps, publishing, and what must hurt nobody."""
 import hashlib
+import hmac
 import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -13,6 +15,7 @@ import paramiko
 import pytest
 from kit import proc
 from kit.bench import BUILD
+from kit.edge import DATA, PROOF, RESUME
 from kit.front import SLOW, paramiko_client, world  # noqa: F401
 from kit.parts import ME, keygen
 from kit.wait import wait_for
@@ -185,6 +188,37 @@ def test_a_jump(world):
     assert closed["reason"] == "finished", closed
     assert front.ended(20) == 0
     assert world.edges[0].wait(20) == 0
+
+
+def test_the_streams_handshake_takes_one_round_trip(world):
+    """The machine's RESUME lies in the connection when the front gets it: our RESUME and PROOF go together, and its PROOF may bring the first bytes."""
+    def opened(front, message):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # what is sent together comes together
+        resume = os.urandom(32) + struct.pack(">IQI", 0, 0, 65536)
+        theirs.sendall(bytes([RESUME]) + struct.pack(">I", len(resume)) + resume)
+        front.send({"type": "opened", "id": message["id"], "stream": os.urandom(16).hex(), "key": key.hex(), "window": 65536, "patience_ms": 60000,
+                    "epoch": 0, "ticket": "ticket"}, ours.fileno())
+        ours.close()
+        machine.update(sock=theirs, resume=resume)
+    key, machine = os.urandom(32), {}
+    label = b"multissh proof v1\0"
+    world.answers["open"] = opened
+    transport = paramiko_client(world)
+    channel = transport.open_channel("direct-tcpip", ("m1", 22), ("127.0.0.1", 0))
+    sock, theirs = machine["sock"], machine["resume"]
+    sock.settimeout(20 * SLOW)
+    first = sock.recv(4096)
+    assert first[:5] == bytes([RESUME]) + struct.pack(">I", 48)
+    ours = first[5:53]
+    assert first[53:] == bytes([PROOF]) + struct.pack(">I", 32) + hmac.digest(key, label + b"a" + ours + theirs, "sha256"), \
+        f"{len(first)} bytes came first, and not RESUME and PROOF"
+    banner = b"SSH-2.0-first\r\n"
+    sock.sendall(bytes([PROOF]) + struct.pack(">I", 32) + hmac.digest(key, label + b"b" + theirs + ours, "sha256")
+                 + bytes([DATA]) + struct.pack(">IQ", 8 + len(banner), 0) + banner)
+    channel.settimeout(20 * SLOW)
+    assert channel.recv(100) == banner
+    transport.close()
+    sock.close()
 
 
 def test_a_refusal_is_read_in_the_clients_own_output(world):

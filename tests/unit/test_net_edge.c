@@ -12,6 +12,19 @@ static void bytes_both_ways(void **state)
     assert_int_equal(hub.in_tls, 0);
 }
 
+/* Not a millisecond later, which each session would wait. */
+static void dials_at_once(void **state)
+{
+    struct side a = {.freed_in = FREED_LATER};
+    (void)state;
+    begin(&a, 'a', false);
+    assert_int_equal(a.ways, 0);
+    assert_int_equal(uv_backend_timeout(&loop), 0);
+    uv_run(&loop, UV_RUN_NOWAIT);
+    assert_int_equal(a.ways, 1);
+    drop(&a);
+}
+
 /* What is pushed and taken outside of the callbacks moves by edge_poke. */
 static void poked(void **state)
 {
@@ -163,11 +176,10 @@ static void address_that_worked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(bytes_both_ways),    TEST(poked),
-        TEST(reset_by_owner),     TEST(reset_at_once),
-        TEST(freed_in_callbacks), TEST(what_cannot_be),
-        TEST(nobody_there),       TEST(no_way),
-        TEST(known_address),      TEST(address_that_worked),
+        TEST(bytes_both_ways), TEST(dials_at_once),       TEST(poked),
+        TEST(reset_by_owner),  TEST(reset_at_once),       TEST(freed_in_callbacks),
+        TEST(what_cannot_be),  TEST(nobody_there),        TEST(no_way),
+        TEST(known_address),   TEST(address_that_worked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
