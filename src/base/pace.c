@@ -37,6 +37,14 @@ void pace_read(struct pace *p, int fd, size_t n, bool more, uint64_t now)
         p->set = io_wake_at(fd, wanted ? PACE_WAKE : 1) == 0 && wanted;
 }
 
+void pace_lift(struct pace *p, int fd)
+{
+    if (!p->set)
+        return;
+    p->set = false;
+    (void)io_wake_at(fd, 1);
+}
+
 uint64_t pace_due(const struct pace *p)
 {
     return p->set ? p->until : UINT64_MAX;
@@ -47,6 +55,5 @@ void pace_tick(struct pace *p, int fd, uint64_t now)
     if (now < pace_due(p))
         return;
     p->late = true;
-    p->set = false;
-    (void)io_wake_at(fd, 1);
+    pace_lift(p, fd);
 }

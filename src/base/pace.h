@@ -27,6 +27,8 @@ struct pace {
 
 /* n bytes were read from the socket fd; more: all that was asked for, so that there may be more at once. */
 void pace_read(struct pace *p, int fd, size_t n, bool more, uint64_t now);
+/* For a reader that asks poll(2) before each of its reads: has it see all that is there, until pace_read. */
+void pace_lift(struct pace *p, int fd);
 /* When pace_tick is to be called at the latest, UINT64_MAX for never. */
 uint64_t pace_due(const struct pace *p);
 /* Has whoever waits for the socket see what is there, when it has waited long enough; else does nothing. */

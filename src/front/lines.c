@@ -65,6 +65,9 @@ static void line_read(struct line *line)
             line_lost(line);
             return;
         }
+        if (line->tcp) {
+            pace_read(&line->pace, line->fd, (size_t)n, (size_t)n == sizeof scratch, now);
+        }
         if (line->index >= 0 && stream_input(line->lines->stream, line->index, scratch, (size_t)n, now) < 0) {
             line->index = -1;
             line_close(line);
@@ -128,6 +131,9 @@ void lines_turn(struct lines *lines)
     uint64_t now = ssh_loop_now(lines->loop);
     for (size_t i = 0; i < sizeof lines->line / sizeof lines->line[0]; i++) {
         struct line *line = &lines->line[i];
+        if (line->watch != NULL) {
+            pace_tick(&line->pace, line->fd, now);
+        }
         if (line->watch != NULL && line->index >= 0) {
             line_write(line);
         }
@@ -152,10 +158,11 @@ int lines_connect(struct lines *lines, uint32_t epoch, int fd)
         close(fd);
         return rc;
     }
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    line->tcp = setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0;
     line->lines = lines;
     line->fd = fd;
     line->close_at = SSH_LOOP_NEVER;
+    line->pace = (struct pace){0};
     line->index = stream_attach(lines->stream, epoch, ssh_loop_now(lines->loop));
     if (line->index < 0) {
         rc = line->index;
@@ -185,6 +192,9 @@ uint64_t lines_next_turn(const struct lines *lines)
         const struct line *line = &lines->line[i];
         if (line->watch != NULL && line->index < 0 && line->close_at < at) {
             at = line->close_at;
+        }
+        if (line->watch != NULL && pace_due(&line->pace) < at) {
+            at = pace_due(&line->pace);
         }
     }
     return at;

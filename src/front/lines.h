@@ -3,6 +3,7 @@
 #ifndef MULTISSH_FRONT_LINES_H
 #define MULTISSH_FRONT_LINES_H
 
+#include "base/pace.h"
 #include "ssh/ssh_loop.h"
 #include "stream/stream.h"
 
@@ -12,6 +13,8 @@ struct line {
     int fd;
     int index; /* the stream's; -1 once detached: waiting for the peer to close */
     uint64_t close_at;
+    bool tcp;
+    struct pace pace; /* of the socket, if it is a TCP one */
 };
 
 struct lines {

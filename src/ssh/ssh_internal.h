@@ -2,6 +2,7 @@
 #ifndef MULTISSH_SSH_SSH_INTERNAL_H
 #define MULTISSH_SSH_SSH_INTERNAL_H
 
+#include "base/pace.h"
 #include "ssh/ssh_server.h"
 #include <libssh/callbacks.h>
 #include <libssh/libssh.h>
@@ -37,7 +38,9 @@ struct ssh_server {
     int fd; /* a duplicate of the one that libssh closes when it likes */
     enum ssh_phase phase;
     short ready; /* what poll said in this turn */
-    bool again;  /* there may be something to read or to answer without the socket becoming ready */
+    bool tcp;
+    struct pace pace; /* of the socket, if it is a TCP one */
+    bool again;       /* there may be something to read or to answer without the socket becoming ready */
     bool logged_in;
     const char *violation; /* the peer broke the protocol */
     char text[512];        /* of the disconnect message, and why it ended */

@@ -11,8 +11,8 @@ int ssh_os_init(void);
 /* Close-on-exec duplicate, set non-blocking together with fd. Returns the descriptor or a negative errno
  * value. */
 int ssh_os_dup(int fd);
-/* TCP_NODELAY. Does nothing on a socket that is not TCP. */
-void ssh_os_no_delay(int fd);
+/* TCP_NODELAY. Returns whether it is a TCP socket; does nothing on others. */
+bool ssh_os_no_delay(int fd);
 /* Acknowledge at once what comes next. It does not stick: call it again after each read. */
 void ssh_os_quick_ack(int fd);
 /* How long the peer's kernel has owed an answer, in ms; 0 when it owes none, UINT64_MAX when the socket cannot tell. */

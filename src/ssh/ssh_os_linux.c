@@ -27,10 +27,10 @@ int ssh_os_dup(int fd)
     return copy < 0 ? -errno : copy;
 }
 
-void ssh_os_no_delay(int fd)
+bool ssh_os_no_delay(int fd)
 {
     int on = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0;
 }
 
 void ssh_os_quick_ack(int fd)

@@ -28,10 +28,10 @@ int ssh_os_dup(int fd)
     return copy == INVALID_SOCKET ? win_errno((DWORD)WSAGetLastError()) : (int)copy;
 }
 
-void ssh_os_no_delay(int fd)
+bool ssh_os_no_delay(int fd)
 {
     int on = 1;
-    (void)setsockopt((SOCKET)fd, IPPROTO_TCP, TCP_NODELAY, (const char *)&on, sizeof on);
+    return setsockopt((SOCKET)fd, IPPROTO_TCP, TCP_NODELAY, (const char *)&on, sizeof on) == 0;
 }
 
 void ssh_os_quick_ack(int fd)

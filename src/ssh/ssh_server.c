@@ -179,6 +179,7 @@ void ssh_server_disconnect(struct ssh_server *server, const char *text)
     (void)snprintf(server->text, sizeof server->text, "%s", text);
     server->phase = SSH_PHASE_CLOSING;
     server->closing_at = ssh_loop_now(server->loop) + CLOSING_MS;
+    pace_lift(&server->pace, server->fd);
     ssh_server_kick(server);
 }
 
@@ -225,6 +226,7 @@ void ssh_server_timer(void *arg)
 {
     struct ssh_server *s = arg;
     uint64_t now = ssh_loop_now(s->loop);
+    pace_tick(&s->pace, s->fd, now);
     if (s->phase >= SSH_PHASE_CLOSING) {
         if (now >= s->closing_at) {
             finish(s, s->text);
@@ -286,7 +288,7 @@ static void rearm(struct ssh_server *s)
     if (s->phase == SSH_PHASE_CLOSING) {
         at = s->closing_at;
     } else if (s->logged_in) {
-        at = s->keepalive_at;
+        at = s->keepalive_at < pace_due(&s->pace) ? s->keepalive_at : pace_due(&s->pace);
     } else {
         at = s->grace_at < s->short_at ? s->grace_at : s->short_at;
     }
@@ -346,7 +348,9 @@ static void read_messages(struct ssh_server *s)
 static void drive(struct ssh_server *s)
 {
     bool hung_up = (s->ready & (POLLERR | POLLHUP)) != 0;
+    uint64_t before = s->wire.in_bytes;
     s->again = false;
+    pace_lift(&s->pace, s->fd);
     errno = 0; /* libssh gives it as the reason of an end that has none */
     if (s->phase == SSH_PHASE_KEX) {
         exchange_keys(s);
@@ -365,6 +369,10 @@ static void drive(struct ssh_server *s)
         }
     }
     s->wire_read = s->wire.in_bytes;
+    if (s->tcp && s->phase == SSH_PHASE_OPEN) {
+        size_t got = (size_t)(s->wire.in_bytes - before);
+        pace_read(&s->pace, s->fd, got, got >= READ_BUDGET, ssh_loop_now(s->loop));
+    }
 }
 
 void ssh_server_turn(void *arg)

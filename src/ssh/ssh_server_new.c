@@ -83,7 +83,7 @@ int ssh_server_new(struct ssh_loop *loop, const struct ssh_server_config *config
         rc = errmsg_set(err, s->fd, "cannot use descriptor %d as a connection: %s", fd, strerror(-s->fd));
         goto out;
     }
-    ssh_os_no_delay(fd);
+    s->tcp = ssh_os_no_delay(fd);
     ssh_os_guard_start();
     /* From here on the session closes fd. */
     rc = set_up_session(s, fd, config->key);

@@ -307,6 +307,43 @@ def test_both_ways_at_once_with_rekeying(world):
     assert hashlib.sha256(done.raw).digest() == hashlib.sha256(data).digest()
 
 
+def test_little_behind_much(world):
+    """Whoever sends much is read seldom. The rest of it, and what comes one by one behind it, is not waited for by anybody: nothing more comes, and no end."""
+    server = socket.create_server(("127.0.0.1", 0))
+    world.target_port = server.getsockname()[1]
+    user, theirs = socket.socketpair()
+    with theirs:
+        client = world.popen("-W", "m1:22", "hub", stdin=theirs, stdout=theirs)
+    machine, _ = server.accept()
+    ends = (user, machine)
+    for end in ends:
+        end.settimeout(60 * SLOW)
+
+    def pass_on(sender, receiver, data):
+        thread = threading.Thread(target=sender.sendall, args=(data,), daemon=True)
+        thread.start()
+        got = bytearray()
+        while len(got) < len(data):
+            more = receiver.recv(65536)
+            assert more, f"ended after {len(got)} of {len(data)} bytes"
+            got += more
+        assert got == data
+        thread.join()
+
+    for size in ((3 << 20) + 17, (1 << 20) - 1, (6 << 20) + 100_001):
+        for way in (ends, ends[::-1]):
+            pass_on(*way, os.urandom(size))
+            for byte in b"typed":
+                pass_on(user, machine, bytes([byte]))
+                pass_on(machine, user, bytes([byte]))
+    user.shutdown(socket.SHUT_WR)
+    assert machine.recv(1) == b""
+    machine.close()
+    assert client.wait(20 * SLOW) == 0
+    user.close()
+    server.close()
+
+
 def test_half_close(world):
     """EOF from the user is passed on, and the answer still comes: then EOF the other way, and the channel closes."""
     server = socket.create_server(("127.0.0.1", 0))

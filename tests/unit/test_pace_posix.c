@@ -110,6 +110,38 @@ static void bulk_wakes_when_much_is_there(void **state)
     assert_int_equal(pace_due(&p), 1001 + PACE_WAIT_MS);
 }
 
+/* Who asks poll(2) before each read of a piece sees all of them, and what is waited for afterwards is as much as before. */
+static void lifted_for_a_reader_that_polls(void **state)
+{
+    struct pace p = {0};
+    (void)state;
+    become_bulk(&p, 1000);
+    come(PACE_WAKE);
+    assert_true(woken(10000));
+    pace_lift(&p, reader);
+    assert_int_equal(pace_due(&p), UINT64_MAX);
+    for (size_t got = 0; got < PACE_WAKE;) {
+        ssize_t r;
+        assert_true(woken(10000));
+        r = recv(reader, chunk, SMALL, 0);
+        assert_true(r > 0);
+        got += (size_t)r;
+    }
+    pace_read(&p, reader, PACE_WAKE, false, 1001);
+    assert_true(p.bulk && p.set);
+    come(SMALL);
+    assert_false(woken(50));
+    /* Read before its time for another reason: this does not tell against it. */
+    pace_lift(&p, reader);
+    take(&p, SMALL, 1002);
+    assert_true(p.bulk && p.set);
+    pace_lift(&p, reader);
+    pace_lift(&p, reader);
+    come(SMALL);
+    assert_true(woken(10000));
+    take(&p, SMALL, 1003);
+}
+
 static void the_end_wakes_at_once(void **state)
 {
     struct pace p = {0};
@@ -204,6 +236,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(small_is_never_paced, setup, teardown),
         cmocka_unit_test_setup_teardown(bulk_wakes_when_much_is_there, setup, teardown),
+        cmocka_unit_test_setup_teardown(lifted_for_a_reader_that_polls, setup, teardown),
         cmocka_unit_test_setup_teardown(the_end_wakes_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(time_wakes_and_judges, setup, teardown),
         cmocka_unit_test_setup_teardown(talk_is_held_up_less_and_less, setup, teardown),
