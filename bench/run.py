@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import network
 from frame import Context, Failed
 from report import HEAD, ROOT, Progress, facts, plot, table, write_file, write_section
 
@@ -104,6 +105,7 @@ def main():
     for number in ENDED_BY:
         signal.signal(number, interrupted)
     try:
+        tcp = network.enter()
         rows, notes = measure(args)
     except Failed as error:
         print(f"bench: {error}", file=sys.stderr)
@@ -113,6 +115,7 @@ def main():
         return 130
     lines = facts([[str(args.build / "multissh-hub"), "--version"], ["ssh", "-V"]])
     lines.append(f"load of the machine (1, 5, 15 minutes) before: {', '.join(f'{load:.1f}' for load in before)}")
+    lines.append(tcp)
     lines.append(f"medians of {args.pairs} alternating pairs of {args.size} MiB, {time.monotonic() - began:.0f} s in all")
     body = "\n".join(f"* {line}" for line in lines + notes) + "\n\n" + table(HEAD, [row.cells() for row in rows])
     body += "\n\nratio: multiSSH's by OpenSSH's, or, where there is no OpenSSH, by the floor's, a raw TCP relay's."

@@ -5,7 +5,6 @@
 # usage: libssh.sh [--suite SUITE] [--refresh]     --suite: of Debian, testing when not given; --refresh: asks for the newest first
 set -euo pipefail
 
-patch=$(cd "$(dirname "$0")" && pwd)/libssh-sntrup761.patch
 cache=${MULTISSH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/multissh}/libssh
 suite=testing
 refresh=no
@@ -32,7 +31,7 @@ mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock 9
 
-recipe=$({ cat "$0" "$patch" && echo "$suite" && cc --version && openssl version; } | sha256sum | cut -c1-16)
+recipe=$({ cat "$0" && echo "$suite" && cc --version && openssl version; } | sha256sum | cut -c1-16)
 prefix=$cache/$recipe
 if [ "$refresh" = yes ]; then
 	rm -rf "$prefix"
@@ -64,12 +63,6 @@ version=$(apt-cache "${apt[@]}" madison libssh | awk -F' *[|] *' '/Sources/ { pr
 
 say "Building libssh $version"
 from=$(find "$work/src" -mindepth 1 -maxdepth 1 -type d -name 'libssh-*')
-# A server's sntrup761 takes 0.7 ms with it and not 4.6. A source that it does not fit is built as it is.
-if patch -s -d "$from" -p1 --dry-run <"$patch" >>"$log" 2>&1; then
-	patch -s -d "$from" -p1 <"$patch" >>"$log" 2>&1
-else
-	say "$(basename "$patch") does not fit $version: built without it"
-fi
 # It reads its socket in pieces of MAX_BUF_SIZE, 4,096 bytes otherwise.
 {
 	cmake -S "$from" -B "$work/build" -DCMAKE_BUILD_TYPE=None -DCMAKE_INSTALL_PREFIX="$prefix.new" -DCMAKE_INSTALL_LIBDIR=lib \

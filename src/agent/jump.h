@@ -39,6 +39,7 @@ struct jump_target {
     uv_write_t write;
     uv_shutdown_t shutdown;
     size_t stage_n, read_size;
+    long unseen; /* what edge_take returned */
     struct pace pace;
     char *stage;
 };

@@ -85,11 +85,30 @@ static int stage(struct jump *j, const uint8_t *at, size_t n)
     return r;
 }
 
+static int socket_of(const struct jump_target *t)
+{
+    uv_os_fd_t fd;
+    return uv_fileno((const uv_handle_t *)t->stream, &fd) == 0 ? (int)(intptr_t)fd : -1;
+}
+
+/* Bulk data that this process does not look at. */
+static void write_unseen(struct jump *j)
+{
+    struct jump_target *t = &j->target;
+    bool free = !t->writing && !t->broken && t->stream->type == UV_TCP;
+    if (free && edge_give(j->edge, socket_of(t)) < 0) {
+        set_broken(t);
+        free = false;
+    }
+    edge_pass(j->edge, free);
+}
+
 static void write_sink(struct jump *j)
 {
     struct jump_target *t = &j->target;
     const uint8_t *at;
     size_t n;
+    write_unseen(j);
     while (!t->writing && !t->broken && (n = stream_sink_peek(j->stream, &at)) > 0) {
         uv_buf_t out = uv_buf_init((char *)(uintptr_t)at, (unsigned)n);
         int r = uv_try_write(t->stream, &out, 1);
@@ -124,6 +143,16 @@ static void write_eof(struct jump *j)
 
 /* --- from the server to the stream --- */
 
+/* Bulk data goes into the stream without being looked at, where that can be done. */
+static bool take_unseen(struct jump *j)
+{
+    struct jump_target *t = &j->target;
+    if (!t->pace.bulk || t->stream->type != UV_TCP)
+        return false;
+    t->unseen = edge_take(j->edge, socket_of(t), READ_MAX);
+    return t->unseen != 0 && t->unseen != -ENOTSUP; /* the end is libuv's to tell */
+}
+
 /* libuv reads at once after this call, so the stream's memory stays where it is: on Windows, too, where it waits with
  * a read of nothing. (That holds for sockets; a pipe of Windows would need a buffer of its own here.) */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -132,7 +161,8 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     uint8_t *at = NULL;
     size_t n = 0;
     (void)suggested;
-    if (j->over || stream_source_reserve(j->stream, j->target.read_size, &at, &n) != 0)
+    j->target.unseen = 0;
+    if (j->over || take_unseen(j) || stream_source_reserve(j->stream, j->target.read_size, &at, &n) != 0)
         n = 0;
     *buf = uv_buf_init((char *)at, (unsigned)n);
 }
@@ -201,12 +231,6 @@ static bool take_banner(struct jump *j, const char *data, size_t n)
     return true;
 }
 
-static int socket_of(const struct jump_target *t)
-{
-    uv_os_fd_t fd;
-    return uv_fileno((const uv_handle_t *)t->stream, &fd) == 0 ? (int)(intptr_t)fd : -1;
-}
-
 static void note_read(struct jump_target *t, struct edge *edge, size_t n, size_t asked)
 {
     if (n >= t->read_size && t->read_size < READ_MAX)
@@ -218,12 +242,35 @@ static void note_read(struct jump_target *t, struct edge *edge, size_t n, size_t
     edge_follow(edge, t->pace.bulk);
 }
 
+/* libuv says that it had no memory to read into: it was not to. */
+static void took_unseen(struct jump *j)
+{
+    struct jump_target *t = &j->target;
+    long n = t->unseen;
+    if (n == -EAGAIN)
+        return;
+    if (n > 0) {
+        note_read(t, j->edge, (size_t)n, READ_MAX);
+    } else if (n == -EBUSY) {
+        uv_read_stop(t->stream);
+        t->reading = false;
+    } else {
+        read_end(j, (int)n);
+        return;
+    }
+    jump_turn(j);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct jump *j = stream->data;
     struct jump_target *t = &j->target;
     if (n == 0 || j->over || t->stream == NULL)
         return;
+    if (n == UV_ENOBUFS && t->unseen != 0 && t->unseen != -ENOTSUP) {
+        took_unseen(j);
+        return;
+    }
     if (n ==
         UV_ENOBUFS) { /* no room: jump_turn reads on when there is some, unless memory is what is missing */
         uv_read_stop(stream);
@@ -248,7 +295,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 static void set_reading(struct jump *j)
 {
     struct jump_target *t = &j->target;
-    size_t room = stream_source_room(j->stream);
+    size_t room = edge_room(j->edge);
     if (t->read_ended)
         return;
     if (t->reading && room == 0) {

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/log.h"
+#include "net/stash.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@ static void on_timer(uv_timer_t *timer)
 
 static void release(struct edge *e)
 {
+    stash_free(e->stash);
+    stash_free(e->through);
     stream_free(e->stream);
     SSL_CTX_free(e->tls);
     crypto_wipe(e, sizeof *e);
@@ -71,6 +74,7 @@ static void tick(struct edge *e, uint64_t now)
 
 static void pump(struct edge *e, uint64_t now)
 {
+    edge_stash_look(e);
     for (size_t i = 0; i < STREAM_CONNS; i++)
         if (e->conns[i] != NULL)
             edge_conn_pump(e->conns[i], now);
@@ -97,6 +101,7 @@ static void tell_owner(struct edge *e)
         e->calls->failed(e->arg, e->words.text);
     if (!e->freed)
         e->calls->turn(e->arg);
+    edge_through_rest(e);
 }
 
 void edge_turn(struct edge *e)
@@ -194,6 +199,7 @@ void edge_free(struct edge *e)
 
 void edge_follow(struct edge *e, bool bulk)
 {
+    e->bulk = bulk;
     for (size_t i = 0; i < STREAM_CONNS; i++)
         if (e->conns[i] != NULL)
             e->conns[i]->pace.follow = bulk && e->conns[i]->proven;

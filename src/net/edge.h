@@ -98,6 +98,21 @@ void edge_expect(struct edge *e);
  * or a fresh one is opened beside it within about a second; with none live, one is opened now. */
 void edge_network_changed(struct edge *e);
 
+/* Bulk data for the stream's source, from the connected TCP socket fd: up to n bytes that this process does not look at
+ * (net/stash.h), where that can be done. Returns how many, which count as pushed; 0 at their end; -EAGAIN: there are none now; -EBUSY: as
+ * edge_room says, there is no room for them now; -ENOTSUP: it cannot be done now, read them yourself; or another negative code, that of a read. As after a
+ * push, edge_poke or the end of `turn` sends them. */
+long edge_take(struct edge *e, int fd, size_t n);
+/* How much edge_take, or a push into the stream's source, would take now; 0: stop reading. */
+size_t edge_room(const struct edge *e);
+
+/* Bulk data for the stream's sink need not be looked at either: the owner says in each `turn` whether it would deliver them with
+ * edge_give, before anything else. */
+void edge_pass(struct edge *e, bool pass);
+/* Delivers such bytes, if they are the next ones of the sink, to the connected TCP socket fd; what it does not take is in the sink's memory
+ * afterwards. Returns how many were delivered, 0 when there are none, or the negative code of a write that failed. */
+long edge_give(struct edge *e, int fd);
+
 /* Bulk data comes from the owner's side (base/pace.h): what comes from the hub may wait for a few ms. */
 void edge_follow(struct edge *e, bool bulk);
 /* Bulk data comes from the hub: what comes from the owner's side may wait. */

@@ -119,12 +119,8 @@ int edge_conn_stage(struct edge_conn *c, uint64_t now)
     do {
         taken = 0;
         n = stream_output(s, c->index, iov, IOVS, now);
-        for (size_t i = 0; i < n && c->stage_n < EDGE_STAGE; i++) {
-            size_t part = iov[i].n < EDGE_STAGE - c->stage_n ? iov[i].n : EDGE_STAGE - c->stage_n;
-            memcpy(c->stage + c->stage_n, iov[i].data, part);
-            c->stage_n += part;
-            taken += part;
-        }
+        taken = edge_stash_copy(c, iov, n, c->stage + c->stage_n, EDGE_STAGE - c->stage_n);
+        c->stage_n += taken;
         stream_sent(s, c->index, taken, now);
     } while (taken > 0 && c->stage_n < EDGE_STAGE);
     uv_buf_t out = uv_buf_init(c->stage, (unsigned)c->stage_n);
@@ -136,20 +132,35 @@ int edge_conn_stage(struct edge_conn *c, uint64_t now)
     return r;
 }
 
+/* Of a plain one. */
+static int socket_of(const struct edge_conn *c)
+{
+    uv_os_fd_t fd;
+    return uv_fileno((const uv_handle_t *)c->tcp, &fd) == 0 ? (int)(intptr_t)fd : -1;
+}
+
+/* Returns how many bytes the socket took, UV_EAGAIN or another negative code. */
+static long send_plain(struct edge_conn *c, const struct stream_iov *iov, size_t n)
+{
+    uv_buf_t out[IOVS];
+    if (c->edge->stash != NULL)
+        return edge_stash_send(c, socket_of(c), iov, n);
+    for (size_t i = 0; i < n; i++)
+        out[i] = uv_buf_init((char *)(uintptr_t)iov[i].data, (unsigned)iov[i].n);
+    return uv_try_write((uv_stream_t *)c->tcp, out, (unsigned)n);
+}
+
 /* Returns 0 or a negative code. */
 static int flush_plain(struct edge_conn *c, uint64_t now)
 {
     struct stream_iov iov[IOVS];
-    uv_buf_t out[IOVS];
     struct stream *s = c->edge->stream;
     size_t n;
     while (!c->writing && (n = stream_output(s, c->index, iov, IOVS, now)) > 0) {
         size_t total = 0;
-        for (size_t i = 0; i < n; i++) {
-            out[i] = uv_buf_init((char *)(uintptr_t)iov[i].data, (unsigned)iov[i].n);
+        for (size_t i = 0; i < n; i++)
             total += iov[i].n;
-        }
-        int r = uv_try_write((uv_stream_t *)c->tcp, out, (unsigned)n);
+        int r = (int)send_plain(c, iov, n);
         if (r < 0 && r != UV_EAGAIN)
             return r;
         size_t taken = r > 0 ? (size_t)r : 0;
@@ -168,6 +179,7 @@ static int flush_tls(struct edge_conn *c, uint64_t now)
     struct stream_iov iov[IOVS];
     struct stream *s = c->edge->stream;
     size_t n;
+    edge_stash_recall(c->edge);
     while (tls_pipe_pending(c->pipe) < TLS_PENDING_MAX &&
            (n = stream_output(s, c->index, iov, IOVS, now)) > 0) {
         size_t taken = 0;
@@ -253,13 +265,6 @@ static void pump_opening(struct edge_conn *c, uint64_t now)
         edge_conn_fail(c, "no answer to the TLS handshake", now);
     else if (stream_state(s) != STREAM_OPEN)
         edge_conn_close(c, now);
-}
-
-/* Of a plain one. */
-static int socket_of(const struct edge_conn *c)
-{
-    uv_os_fd_t fd;
-    return uv_fileno((const uv_handle_t *)c->tcp, &fd) == 0 ? (int)(intptr_t)fd : -1;
 }
 
 void edge_conn_pump(struct edge_conn *c, uint64_t now)
@@ -361,7 +366,8 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     struct edge_conn *c = handle->data;
     (void)suggested;
-    *buf = c->edge != NULL ? uv_buf_init(c->edge->scratch, EDGE_SCRATCH) : uv_buf_init(NULL, 0);
+    *buf = c->edge != NULL && !edge_through_wanted(c) ? uv_buf_init(c->edge->scratch, EDGE_SCRATCH)
+                                                      : uv_buf_init(NULL, 0);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
@@ -370,6 +376,13 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     struct edge *e = c->edge;
     if (n == 0 || e == NULL)
         return;
+    if (n == UV_ENOBUFS) { /* on_alloc has given it no memory: it was not to read */
+        uint64_t now = clock_now_ms();
+        size_t all = edge_through_read(c, socket_of(c), now);
+        pace_read(&c->pace, socket_of(c), all, all >= PACE_WAKE, now);
+        edge_turn(e);
+        return;
+    }
     if (n > 0) {
         pace_read(&c->pace, socket_of(c), (size_t)n, (size_t)n == buf->len, clock_now_ms());
         edge_conn_take(c, buf->base, (size_t)n);

@@ -2,7 +2,9 @@
  *
  * edge.c       its life, and the turn: who is called when
  * edge_open.c  how a connection comes to be: the way, TLS, the preamble
- * edge_conn.c  a connection's bytes and its end */
+ * edge_conn.c  a connection's bytes and its end
+ * edge_stash.c    bytes of the source that stay in the kernel
+ * edge_through.c  bytes of the sink that go through it */
 #ifndef MULTISSH_NET_EDGE_PRIVATE_H
 #define MULTISSH_NET_EDGE_PRIVATE_H
 
@@ -23,6 +25,7 @@
 /* For a connection's last words, when the stream is over. */
 #define EDGE_FLUSH_MS 2000
 
+struct stash;
 struct tls_pipe;
 
 /* A way that a connection took. */
@@ -38,6 +41,7 @@ struct edge_conn {
     uint32_t epoch;
     int index; /* in the stream; -1: not attached yet */
     bool tls, proven, suspect, writing, shut;
+    bool ended;            /* the end, or an error, is to be read */
     bool heard;            /* something of the other edge has come */
     struct pace pace;      /* plain */
     uint64_t opened_at;    /* or when the TLS handshake began */
@@ -73,7 +77,12 @@ struct edge {
     unsigned plain_failures;        /* in a row */
     bool opened, failed, needs_tls; /* the owner is to be told */
     bool told_opened, told_needs_tls;
-    bool again; /* the owner is to be called in a turn of its own */
+    struct stash *stash;   /* NULL: all of the source is in memory */
+    bool no_stash;         /* it has turned out not to be worth while */
+    bool bulk;             /* edge_follow */
+    struct stash *through; /* bytes of the sink, within a turn */
+    bool passes;           /* edge_pass */
+    bool again;            /* the owner is to be called in a turn of its own */
     bool running, over, freed;
     bool expected; /* edge_expect */
     uint64_t expected_at;
@@ -90,6 +99,25 @@ void edge_turn(struct edge *e);
 void edge_conn_open(struct edge *e, uint32_t epoch, uint64_t now);
 /* A preamble of the connection, signed. Returns 0 or a negative code. */
 int edge_conn_preamble(const struct edge_conn *c, struct preamble *ret_p);
+
+/* edge_stash.c */
+/* Sends pieces of the stream's output on c, which is plain and has the socket fd. Returns how many bytes it took, -EAGAIN or another
+ * negative code. */
+long edge_stash_send(struct edge_conn *c, int fd, const struct stream_iov *iov, size_t n);
+/* Copies up to size bytes of them out, which count as sent from then on. Returns how many. */
+size_t edge_stash_copy(struct edge_conn *c, const struct stream_iov *iov, size_t n, char *out, size_t size);
+/* Has all of the source in memory. Resets the stream when that cannot be done. */
+void edge_stash_recall(struct edge *e);
+/* Forgets what has arrived; cheap. */
+void edge_stash_look(struct edge *e);
+
+/* edge_through.c */
+/* Whether what comes on c next is to go through. */
+bool edge_through_wanted(struct edge_conn *c);
+/* Reads from c, whose socket is fd: payload into the pipe, all else into the stream. Returns how many bytes. The owner's turn follows. */
+size_t edge_through_read(struct edge_conn *c, int fd, uint64_t now);
+/* What the owner has not taken of it is read into memory. */
+void edge_through_rest(struct edge *e);
 
 /* edge_conn.c */
 /* Closes it because it failed; the owner is told in the next turn. */

@@ -27,7 +27,8 @@ enum frame_type {
 #define FRAME_PROOF_SIZE 32u
 #define FRAME_U64_SIZE 8u                     /* ACK, EOF, PING, PONG */
 #define FRAME_DATA_HEAD (FRAME_HEAD + 8u)     /* with the sequence number */
-#define FRAME_DATA_MAX 65536u                 /* bytes of the stream in one DATA frame */
+#define FRAME_DATA_FAR 65536u                 /* what is put into one when the peer is far away */
+#define FRAME_DATA_MAX 262144u                /* bytes of the stream in one DATA frame */
 #define FRAME_TEXT_MAX 200u                   /* of RESET */
 #define FRAME_SMALL_MAX (2u + FRAME_TEXT_MAX) /* the longest payload of a frame that is not DATA */
 #define FRAME_UNKNOWN_MAX 4096u               /* a frame of an unknown type is skipped up to this payload */

@@ -20,7 +20,8 @@ size_t ring_room(const struct ring *r); /* how many more bytes it may take */
 size_t ring_held(const struct ring *r); /* bytes of memory it has */
 
 /* Points at free space behind the contents: 1..want contiguous bytes, want > 0. Returns 0, -ENOBUFS (no room)
- * or -ENOMEM. After writing k bytes there, call ring_commit(k). */
+ * or -ENOMEM. After writing k bytes there, call ring_commit(k). There is memory for all of min(want, room): who knows how to
+ * find the places of the others may commit those, too. */
 int ring_reserve(struct ring *r, size_t want, uint8_t **ret_at, size_t *ret_n);
 void ring_commit(struct ring *r, size_t n);
 /* Copies all n bytes in. Returns 0, -ENOBUFS (n > room) or -ENOMEM; on error nothing was copied. */

@@ -121,6 +121,26 @@ void stream_source_commit(struct stream *s, size_t n)
     ring_commit(&s->source, n);
 }
 
+uint64_t stream_source_first(const struct stream *s)
+{
+    return s->source_base;
+}
+
+size_t stream_source_place(struct stream *s, uint64_t sequence, uint8_t **ret_at)
+{
+    const uint8_t *at = NULL;
+    size_t n = ring_peek(&s->source, (size_t)(sequence - s->source_base), &at);
+    *ret_at = (uint8_t *)(uintptr_t)at;
+    return n;
+}
+
+bool stream_source_sent(const struct stream *s)
+{
+    const struct conn *k = s->live >= 0 ? &s->conns[s->live] : NULL;
+    return k != NULL && k->plan_n == 0 &&
+           (k->out_pos > s->acked ? k->out_pos : s->acked) >= stream_source_end(s);
+}
+
 int stream_source_push(struct stream *s, const void *data, size_t n)
 {
     if (s->state != STREAM_OPEN || s->source_eof)
@@ -177,6 +197,19 @@ void stream_sink_consumed(struct stream *s, size_t n)
         s->ack_at = s->now + STREAM_ACK_DELAY_MS;
 }
 
+uint64_t stream_sink_end(const struct stream *s)
+{
+    return s->peer_eof ? s->eof_sequence : s->received;
+}
+
+size_t stream_sink_place(struct stream *s, uint64_t sequence, uint8_t **ret_at)
+{
+    const uint8_t *at = NULL;
+    size_t n = ring_peek(&s->sink, (size_t)(sequence - s->delivered), &at);
+    *ret_at = (uint8_t *)(uintptr_t)at;
+    return n;
+}
+
 bool stream_sink_eof(const struct stream *s)
 {
     return s->peer_eof && ring_len(&s->sink) == 0;
@@ -210,6 +243,11 @@ void stream_check_complete(struct stream *s)
 int stream_live(const struct stream *s)
 {
     return s->live;
+}
+
+uint64_t stream_round_trip(const struct stream *s)
+{
+    return s->round_trip;
 }
 
 bool stream_ever_live(const struct stream *s)

@@ -11,7 +11,7 @@
  *
  *   1 RESUME  nonce(32) | epoch(u32) | received(u64) | window(u32); the first frame in each direction
  *   2 PROOF   HMAC-SHA-256(key, "multissh proof v1" 0x00 | role 'a' or 'b' | payload of the own RESUME | payload of the peer's)
- *   3 DATA    sequence(u64) of its first byte | 1 to 65,536 bytes
+ *   3 DATA    sequence(u64) of its first byte | 1 to 262,144 bytes (more than 65,536 only where round trips are short)
  *   4 ACK     delivered(u64)
  *   5 EOF     sequence(u64) of the EOF itself
  *   6 PING    u64, to be echoed
@@ -61,6 +61,7 @@
 #define STREAM_TEXT_MAX 200          /* bytes of a RESET's text */
 #define STREAM_EPOCH_LEAP (1u << 20) /* so that no stranger on the way makes the edges run out of epochs */
 #define STREAM_LINGER_MS 10000
+#define STREAM_NEAR_MS 10 /* round trips of a peer that is near */
 
 /* RESET codes. The stream itself sends the first two; the others are for its owners. */
 enum stream_code {
@@ -109,6 +110,15 @@ stream_source_room(const struct stream *s); /* bytes that may be pushed now; 0 =
  * now), -EPIPE (EOF was pushed or not open) or -ENOMEM. */
 int stream_source_reserve(struct stream *s, size_t want, uint8_t **ret_at, size_t *ret_n);
 void stream_source_commit(struct stream *s, size_t n);
+/* For an owner that keeps bytes of the source elsewhere: after stream_source_reserve it may commit up to min(want, room)
+ * bytes, contiguous or not, that it has not written. Their places in memory are as they were: before anybody looks at what
+ * stream_output points at there, it fills them in. */
+uint64_t
+stream_source_first(const struct stream *s);        /* the sequence of the first byte that is still wanted */
+uint64_t stream_source_end(const struct stream *s); /* the sequence behind the last byte */
+/* Where the bytes from sequence on (first ≤ sequence < end) belong: returns how many places are contiguous. */
+size_t stream_source_place(struct stream *s, uint64_t sequence, uint8_t **ret_at);
+bool stream_source_sent(const struct stream *s); /* all of it, on the connection that is live */
 int stream_source_push(struct stream *s, const void *data,
                        size_t n);         /* copies; n ≤ room. Returns as reserve */
 void stream_source_eof(struct stream *s); /* idempotent */
@@ -117,7 +127,10 @@ void stream_source_eof(struct stream *s); /* idempotent */
 size_t stream_sink_peek(const struct stream *s,
                         const uint8_t **ret_at);       /* contiguous bytes ready; may be fewer than all */
 void stream_sink_consumed(struct stream *s, size_t n); /* they were delivered: they will be acknowledged */
-bool stream_sink_eof(const struct stream *s);          /* everything was consumed and the peer sent EOF */
+uint64_t stream_sink_end(const struct stream *s);      /* the sequence behind the last byte that came */
+/* Where the bytes from sequence on, which came and were not consumed, belong: returns how many places are contiguous. */
+size_t stream_sink_place(struct stream *s, uint64_t sequence, uint8_t **ret_at);
+bool stream_sink_eof(const struct stream *s);     /* everything was consumed and the peer sent EOF */
 void stream_sink_eof_delivered(struct stream *s); /* the local side was told of the EOF: acknowledges it */
 
 /* --- connections --- */
@@ -133,6 +146,12 @@ int stream_attach(struct stream *s, uint32_t epoch, uint64_t now);
  * proven peer breaks the protocol, or memory runs out, the return is 0 and the state STREAM_FAILED: its RESET
  * is then to be sent. -EINVAL: there is no connection c. */
 int stream_input(struct stream *s, int c, const void *data, size_t n, uint64_t now);
+/* For an owner that keeps bytes of the sink elsewhere. How many of those that come next on connection c, the live one, are
+ * bytes for the sink that it does not have yet; 0: read them, and call stream_input. */
+size_t stream_input_due(struct stream *s, int c);
+/* So many of them (n ≤ stream_input_due) came, and are with the owner. Their places in the sink are as they were: before anybody looks at what
+ * stream_sink_peek points at there, it fills them in. */
+void stream_input_passed(struct stream *s, int c, size_t n, uint64_t now);
 /* Up to max_iov pieces to be sent on c in this order, valid until the next call on s other than queries.
  * Returns the number of pieces, 0 when there is nothing to send. The next call is stream_sent with the number
  * of bytes taken, which may be fewer, also 0. Ask again until 0 comes back or the connection takes no more.
@@ -140,7 +159,9 @@ int stream_input(struct stream *s, int c, const void *data, size_t n, uint64_t n
 struct stream_iov {
     const void *data;
     size_t n;
+    uint64_t sequence; /* of the first byte of the source in it; STREAM_NO_SEQUENCE: it has none */
 };
+#define STREAM_NO_SEQUENCE UINT64_MAX
 size_t stream_output(struct stream *s, int c, struct stream_iov *iov, size_t max_iov, uint64_t now);
 void stream_sent(struct stream *s, int c, size_t n, uint64_t now);
 /* The connection is gone (closed, failed). Idempotent. */
@@ -153,6 +174,8 @@ bool stream_ever_live(const struct stream *s); /* some connection was proven at 
 /* Since when there is no live connection, or the live one has not answered for longer than it may; UINT64_MAX: all
  * is well. In the beginning: since stream_new. */
 uint64_t stream_silent_since(const struct stream *s, uint64_t now);
+uint64_t
+stream_round_trip(const struct stream *s); /* of the slowest lately, in ms; 0: less than one, or not known */
 
 /* --- for the edge that dials --- */
 /* Is a (further) connection wanted now, and with which epoch? True when none is live (at once), or when the

@@ -119,8 +119,6 @@ struct stream {
 
 /* --- stream.c --- */
 void stream_clock(struct stream *s, uint64_t now);
-/* The sequence behind the last byte pushed; an EOF would have it. */
-uint64_t stream_source_end(const struct stream *s);
 bool stream_complete(const struct stream *s);
 /* To be called when an ACK came or an EOF was delivered: does what is to be done when the stream has become
  * complete. */

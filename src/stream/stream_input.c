@@ -60,6 +60,34 @@ static int input_data_bytes(struct stream *s, struct conn *k, const uint8_t *dat
     return 0;
 }
 
+size_t stream_input_due(struct stream *s, int c)
+{
+    const struct conn *k;
+    uint8_t *at;
+    size_t places;
+
+    if (s->state != STREAM_OPEN || c < 0 || c != s->live)
+        return 0;
+    k = &s->conns[c];
+    if (k->decoder.left == 0 || k->in_pos != s->received ||
+        ring_reserve(&s->sink, ring_room(&s->sink), &at, &places) < 0)
+        return 0;
+    return k->decoder.left;
+}
+
+void stream_input_passed(struct stream *s, int c, size_t n, uint64_t now)
+{
+    struct conn *k = &s->conns[c];
+
+    stream_clock(s, now);
+    stream_answered(s);
+    s->activity_at = s->now;
+    k->decoder.left -= (uint32_t)n;
+    ring_commit(&s->sink, n);
+    s->received += n;
+    k->in_pos = s->received;
+}
+
 static const char *input_eof(struct stream *s, struct conn *k, uint64_t sequence)
 {
     if (sequence < k->in_min || sequence != (s->peer_eof ? s->eof_sequence : s->received))

@@ -35,6 +35,12 @@ static uint64_t conn_next_sequence(const struct stream *s, const struct conn *k)
     return next > s->acked ? next : s->acked;
 }
 
+/* A frame that has begun holds up the ACKs and PONGs behind it: over a slow line for long. */
+static size_t conn_frame_max(const struct stream *s)
+{
+    return s->round_trip > STREAM_NEAR_MS ? FRAME_DATA_FAR : FRAME_DATA_MAX;
+}
+
 /* Adds the next DATA or EOF frame to the plan; false when there is none to be sent now. */
 static bool conn_plan_next(const struct stream *s, struct conn *k)
 {
@@ -54,7 +60,7 @@ static bool conn_plan_next(const struct stream *s, struct conn *k)
         limit = end;
     if (next >= limit)
         return false;
-    n = limit - next < FRAME_DATA_MAX ? limit - next : FRAME_DATA_MAX;
+    n = limit - next < conn_frame_max(s) ? limit - next : conn_frame_max(s);
     *f = (struct plan_frame){.sequence = next, .left = (uint32_t)n};
     frame_put_data_head(f->head, next, (size_t)n);
     k->plan_n++;
@@ -93,13 +99,13 @@ struct pieces {
     size_t n, max;
 };
 
-static bool pieces_add(struct pieces *p, const void *data, size_t n)
+static bool pieces_add(struct pieces *p, const void *data, size_t n, uint64_t sequence)
 {
     if (n == 0)
         return true;
     if (p->n == p->max)
         return false;
-    p->iov[p->n++] = (struct stream_iov){data, n};
+    p->iov[p->n++] = (struct stream_iov){data, n, sequence};
     return true;
 }
 
@@ -108,13 +114,13 @@ static bool pieces_add_frame(struct pieces *p, const struct stream *s, const str
     size_t offset = (size_t)(f->sequence - s->source_base), left = f->left, part;
     const uint8_t *at;
 
-    if (!pieces_add(p, f->head + f->head_off, FRAME_DATA_HEAD - f->head_off))
+    if (!pieces_add(p, f->head + f->head_off, FRAME_DATA_HEAD - f->head_off, STREAM_NO_SEQUENCE))
         return false;
     while (left > 0) {
         part = ring_peek(&s->source, offset, &at);
         if (part > left)
             part = left;
-        if (!pieces_add(p, at, part))
+        if (!pieces_add(p, at, part, s->source_base + offset))
             return false;
         offset += part;
         left -= part;
@@ -142,13 +148,13 @@ size_t stream_output(struct stream *s, int c, struct stream_iov *iov, size_t max
         if (s->delivered > s->ack_sent && (more || s->ping_due || s->pong_due))
             s->ack_due = true; /* it costs no packet of its own */
         conn_fill_ctl(s, k);
-        if (!pieces_add(&p, k->ctl + k->ctl_off, k->ctl_len - k->ctl_off))
+        if (!pieces_add(&p, k->ctl + k->ctl_off, k->ctl_len - k->ctl_off, STREAM_NO_SEQUENCE))
             return p.n;
         while (more && pieces_add_frame(&p, s, &k->plan[k->plan_n - 1]))
             more = conn_plan_next(s, k);
         return p.n;
     }
-    pieces_add(&p, k->ctl + k->ctl_off, k->ctl_len - k->ctl_off);
+    pieces_add(&p, k->ctl + k->ctl_off, k->ctl_len - k->ctl_off, STREAM_NO_SEQUENCE);
     return p.n;
 }
 
