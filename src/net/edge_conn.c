@@ -117,7 +117,6 @@ int edge_conn_stage(struct edge_conn *c, uint64_t now)
             return UV_ENOMEM;
     }
     do {
-        taken = 0;
         n = stream_output(s, c->index, iov, IOVS, now);
         taken = edge_stash_copy(c, iov, n, c->stage + c->stage_n, EDGE_STAGE - c->stage_n);
         c->stage_n += taken;

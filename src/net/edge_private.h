@@ -79,6 +79,7 @@ struct edge {
     bool told_opened, told_needs_tls;
     struct stash *stash;   /* NULL: all of the source is in memory */
     bool no_stash;         /* it has turned out not to be worth while */
+    bool no_through;       /* there are no pipes to be had */
     bool bulk;             /* edge_follow */
     struct stash *through; /* bytes of the sink, within a turn */
     bool passes;           /* edge_pass */
