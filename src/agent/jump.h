@@ -39,7 +39,7 @@ struct jump_target {
     uv_write_t write;
     uv_shutdown_t shutdown;
     size_t stage_n, read_size;
-    long unseen; /* what edge_take returned */
+    long unseen; /* what edge_take came to; 0: libuv reads */
     struct pace pace;
     char *stage;
 };

@@ -150,7 +150,9 @@ static bool take_unseen(struct jump *j)
     if (!t->pace.bulk || t->stream->type != UV_TCP)
         return false;
     t->unseen = edge_take(j->edge, socket_of(t), READ_MAX);
-    return t->unseen != 0 && t->unseen != -ENOTSUP; /* the end is libuv's to tell */
+    if (t->unseen == -ENOTSUP)
+        t->unseen = 0;
+    return t->unseen != 0; /* the end is libuv's to tell */
 }
 
 /* libuv reads at once after this call, so the stream's memory stays where it is: on Windows, too, where it waits with
@@ -267,7 +269,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     struct jump_target *t = &j->target;
     if (n == 0 || j->over || t->stream == NULL)
         return;
-    if (n == UV_ENOBUFS && t->unseen != 0 && t->unseen != -ENOTSUP) {
+    if (n == UV_ENOBUFS && t->unseen != 0) {
         took_unseen(j);
         return;
     }

@@ -107,6 +107,9 @@ int edge_conn_preamble(const struct edge_conn *c, struct preamble *ret_p);
 long edge_stash_send(struct edge_conn *c, int fd, const struct stream_iov *iov, size_t n);
 /* Copies up to size bytes of them out, which count as sent from then on. Returns how many. */
 size_t edge_stash_copy(struct edge_conn *c, const struct stream_iov *iov, size_t n, char *out, size_t size);
+/* Reads all that is in s into its places in the stream's memory. Returns false when that cannot be done: the stream is reset. */
+bool edge_stash_fill(struct edge *e, struct stash *s,
+                     size_t (*place)(struct stream *stream, uint64_t sequence, uint8_t **ret_at));
 /* Has all of the source in memory. Resets the stream when that cannot be done. */
 void edge_stash_recall(struct edge *e);
 /* Forgets what has arrived; cheap. */

@@ -29,8 +29,7 @@ static void give_up(struct edge *e)
 
 void edge_stash_look(struct edge *e)
 {
-    if (e->through != NULL && !edge_bulk(e)) { /* between two turns it is empty */
-        edge_through_rest(e);
+    if (e->through != NULL && !edge_bulk(e)) { /* it is empty: the owner has had its turn */
         stash_free(e->through);
         e->through = NULL;
     }
@@ -43,21 +42,27 @@ void edge_stash_look(struct edge *e)
     }
 }
 
-void edge_stash_recall(struct edge *e)
+bool edge_stash_fill(struct edge *e, struct stash *s,
+                     size_t (*place)(struct stream *stream, uint64_t sequence, uint8_t **ret_at))
 {
-    struct stash *s = e->stash;
     uint8_t *to;
-    if (s == NULL)
-        return;
-    stash_release(s, stream_source_first(e->stream));
     while (!is_empty(s)) {
-        size_t places = stream_source_place(e->stream, stash_first(s), &to);
+        size_t places = place(e->stream, stash_first(s), &to);
         if (places == 0 || stash_recall(s, to, places) == 0) {
             stream_reset(e->stream, STREAM_CODE_LOCAL, "bytes that were kept in a pipe cannot be read");
-            give_up(e);
-            return;
+            return false;
         }
     }
+    return true;
+}
+
+void edge_stash_recall(struct edge *e)
+{
+    if (e->stash == NULL)
+        return;
+    stash_release(e->stash, stream_source_first(e->stream));
+    if (!edge_stash_fill(e, e->stash, stream_source_place))
+        give_up(e);
 }
 
 size_t edge_room(const struct edge *e)

@@ -3,7 +3,7 @@
  * memory, where its places were kept free: between two turns of the loop nothing is in the pipe. */
 #include "net/edge_private.h"
 
-#include "base/clock.h"
+#include "base/io.h"
 #include "net/stash.h"
 #include "stream/frame.h"
 #include <errno.h>
@@ -18,15 +18,8 @@ void edge_pass(struct edge *e, bool pass)
 
 void edge_through_rest(struct edge *e)
 {
-    struct stash *s = e->through;
-    uint8_t *to;
-    while (s != NULL && stash_first(s) < stash_end(s)) {
-        size_t places = stream_sink_place(e->stream, stash_first(s), &to);
-        if (places == 0 || stash_recall(s, to, places) == 0) {
-            stream_reset(e->stream, STREAM_CODE_LOCAL, "bytes that were kept in a pipe cannot be read");
-            return;
-        }
-    }
+    if (e->through != NULL)
+        (void)edge_stash_fill(e, e->through, stream_sink_place);
 }
 
 bool edge_through_wanted(struct edge_conn *c)
@@ -59,7 +52,7 @@ static long read_some(struct edge_conn *c, int fd, size_t max, uint64_t now)
         return n;
     }
     uint64_t end = stream_sink_end(s);
-    n = stash_read_memory(fd, head, sizeof head);
+    n = io_read(fd, head, sizeof head);
     if (n > 0 && stream_input(s, c->index, head, (size_t)n, now) != 0)
         return -EPROTO;
     if (stream_sink_end(s) !=

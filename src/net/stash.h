@@ -46,7 +46,5 @@ size_t stash_recall(struct stash *s, void *out, size_t n);
 /* Sends memory to the TCP socket fd; more: other bytes will follow at once, and a packet is not to end behind these. Returns
  * how many bytes, -EAGAIN or another negative errno value. */
 long stash_send_memory(int fd, const void *data, size_t n, bool more);
-/* Reads memory from it. Returns how many bytes, 0 at their end, -EAGAIN or another negative errno value. */
-long stash_read_memory(int fd, void *out, size_t n);
 
 #endif

@@ -2,6 +2,7 @@
  * and the same memory, the kernel's, of which a pipe holds references. */
 #include "net/stash.h"
 
+#include "base/io.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -34,11 +35,12 @@ int stash_new(bool keep, struct stash **ret_s)
     int r;
     if (s == NULL)
         return -ENOMEM;
-    *s = (struct stash){.out = {-1, -1}, .kept = {-1, -1}};
-    s->null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    r = s->null < 0 ? -errno : open_pipe(s->out);
+    *s = (struct stash){.out = {-1, -1}, .kept = {-1, -1}, .null = -1};
+    r = open_pipe(s->out);
     if (r == 0 && keep)
         r = open_pipe(s->kept);
+    if (r == 0 && keep && (s->null = open("/dev/null", O_WRONLY | O_CLOEXEC)) < 0)
+        r = -errno;
     if (r != 0) {
         stash_free(s);
         return r;
@@ -47,21 +49,15 @@ int stash_new(bool keep, struct stash **ret_s)
     return 0;
 }
 
-static void close_one(int fd)
-{
-    if (fd >= 0)
-        close(fd);
-}
-
 void stash_free(struct stash *s)
 {
     if (s == NULL)
         return;
     for (int i = 0; i < 2; i++) {
-        close_one(s->out[i]);
-        close_one(s->kept[i]);
+        io_close(s->out[i]);
+        io_close(s->kept[i]);
     }
-    close_one(s->null);
+    io_close(s->null);
     free(s);
 }
 
@@ -134,10 +130,7 @@ long stash_send(struct stash *s, int fd, size_t n, bool more)
 
 static size_t read_pipe(int fd, void *out, size_t n)
 {
-    ssize_t r;
-    do {
-        r = read(fd, out, n);
-    } while (r < 0 && errno == EINTR);
+    long r = io_read(fd, out, n);
     return r > 0 ? (size_t)r : 0;
 }
 
@@ -203,15 +196,6 @@ long stash_send_memory(int fd, const void *data, size_t n, bool more)
     ssize_t r;
     do {
         r = send(fd, data, n, (more ? MSG_MORE : 0) | MSG_DONTWAIT | MSG_NOSIGNAL);
-    } while (r < 0 && errno == EINTR);
-    return r < 0 ? -errno : (long)r;
-}
-
-long stash_read_memory(int fd, void *out, size_t n)
-{
-    ssize_t r;
-    do {
-        r = recv(fd, out, n, MSG_DONTWAIT);
     } while (r < 0 && errno == EINTR);
     return r < 0 ? -errno : (long)r;
 }

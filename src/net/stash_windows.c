@@ -82,11 +82,3 @@ long stash_send_memory(int fd, const void *data, size_t n, bool more)
     (void)more;
     return -ENOTSUP;
 }
-
-long stash_read_memory(int fd, void *out, size_t n)
-{
-    (void)fd;
-    (void)out;
-    (void)n;
-    return -ENOTSUP;
-}

@@ -1,5 +1,5 @@
 /* An edge whose owner has a TCP connection on its other side, and moves bulk data without looking at it: every byte arrives, in its
- * order, whatever is cut, full or slow, and most of them were not looked at. Where the system cannot do it, all of them are. */
+ * order, whatever is cut, full or slow. */
 #include "net_side.h"
 
 #include "base/pace.h"
@@ -123,8 +123,8 @@ static void give(struct owner *o)
     }
 }
 
-/* One read. Returns false when there is nothing, or no room, now. */
-static bool take(struct owner *o)
+/* One read. */
+static void take(struct owner *o)
 {
     struct stream *stream = edge_stream(o->s.e);
     uint8_t *to;
@@ -145,7 +145,6 @@ static bool take(struct owner *o)
     if (r <= 0)
         assert_true(r == -EAGAIN || r == -EBUSY || r == -ENOTSUP);
     o->s.sent += r > 0 ? (uint64_t)r : 0;
-    return r > 0;
 }
 
 static void on_poll(uv_poll_t *handle, int status, int events);
@@ -155,7 +154,7 @@ static void turn(struct owner *o)
     struct edge *e = o->s.e;
     give(o);
     if (o->s.sent < o->s.total && edge_room(e) > 0)
-        (void)take(o);
+        take(o);
     if (o->s.sent == o->s.total && !o->s.eof_said) {
         o->s.eof_said = true;
         stream_source_eof(edge_stream(e));
