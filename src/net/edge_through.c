@@ -29,8 +29,7 @@ bool edge_through_wanted(struct edge_conn *c)
     bool end = c->ended;
     c->ended = false; /* that is libuv's to find out */
     if (end || !e->passes || e->no_through || !c->pace.bulk || e->freed ||
-        stream_live(e->stream) != c->index || stream_sink_peek(e->stream, &at) > 0 ||
-        stream_input_due(e->stream, c->index) == 0)
+        stream_live(e->stream) != c->index || stream_sink_peek(e->stream, &at) > 0)
         return false;
     if (e->through == NULL)
         e->no_through = stash_new(false, &e->through) != 0;

@@ -47,6 +47,9 @@ def unavailable():
     return None if traced.returncode == 0 else f"strace may not trace here: {traced.stderr.strip()}"
 
 
+READS = {b"read", b"readv", b"recvfrom", b"recvmsg"}  # into a program's memory
+
+
 # --- the instruments: each wraps the words of a command, and tells of a process afterwards ---
 
 class Plain:
@@ -80,9 +83,16 @@ class Calls(Plain):
         return ["strace", "-D", "-ff", "-qq", "-o", f"{self.traces}/strace", *super().argv(words)]
 
     def take(self, pid):
+        made, came = collections.Counter(), 0
         with open(f"{self.traces}/strace.{pid}", "rb") as calls:
-            made = collections.Counter(line.partition(b"(")[0].decode() for line in calls if line[:1].isalpha() and b"(" in line)
-        return {**super().take(pid), "system calls": sum(made.values()), **{f"system calls of {name}": count for name, count in made.items()}}
+            for line in calls:
+                name, bracket, rest = line.partition(b"(")
+                if line[:1].isalpha() and bracket:
+                    made[name.decode()] += 1
+                    result = rest.rpartition(b" = ")[2].strip()
+                    came += int(result) if name in READS and result.isdigit() else 0
+        return {**super().take(pid), "bytes read": came, "system calls": sum(made.values()),
+                **{f"system calls of {name}": count for name, count in made.items()}}
 
 
 class Instructions(Plain):
