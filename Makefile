@@ -46,6 +46,7 @@ bench bench-sshd:
 	@scripts/deps.sh build bench
 	@scripts/build.sh $(BUILD) -DMULTISSH_TESTS=OFF
 	@cmake --build $(BUILD) --target bench-programs -j $(JOBS) >/dev/null
+	$(if $(filter bench,$@),@scripts/build-newer.sh $(BUILD)/newer)
 	@/usr/bin/python3 bench/$(if $(filter bench,$@),run,sshd).py --build $(BUILD) $(BENCH)
 
 lint:

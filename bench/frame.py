@@ -35,7 +35,7 @@ class Context:
         proc.become_subreaper()
         self.args, self.progress = args, progress
         self.quick, self.pairs, self.size = args.quick, args.pairs, args.size << 20
-        self.build = Path(args.build)
+        self.build, self.newer = Path(args.build), Path(args.newer)
         # Short, because of the sockets in it; others than the owner pass through, because the bastion's users do.
         self.bench = Bench(tempfile.mkdtemp(prefix="ms-bench-", dir=args.folder))
         self.folder = self.bench.root

@@ -30,6 +30,7 @@ def parse(groups):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter,
                                      epilog="figures: " + "; ".join(f"{group}: {', '.join(figure.name for figure in figures)}" for group, figures in groups.items()))
     parser.add_argument("--build", default=os.environ.get("BUILD", "build"), help="the folder with multiSSH's programs")
+    parser.add_argument("--newer", metavar="FOLDER", default="BUILD/newer", help="the folder with the hub's programs that have a newer libssh")
     parser.add_argument("--figures", default="all", help="which, by their names or those of their groups, with commas between")
     parser.add_argument("--pairs", type=int, default=5, help="how often each is measured with each side")
     parser.add_argument("--size", type=int, default=1024, metavar="MIB", help="of what is moved at a time")
@@ -55,7 +56,8 @@ def parse(groups):
     args.chosen = [figure for figure in known["all"] if figure.name in chosen]
     if min(args.pairs, args.size, args.machines) < 1:
         parser.error("--pairs, --size and --machines must be at least 1")
-    args.build = Path(args.build) if Path(args.build).is_absolute() else ROOT / args.build
+    args.build = ROOT / args.build
+    args.newer = args.build / "newer" if args.newer == parser.get_default("newer") else ROOT / args.newer
     if not os.access(args.folder, os.W_OK | os.X_OK):
         parser.error(f"--folder: {args.folder} is not a folder to write in")
     return args

@@ -257,10 +257,11 @@ class Openssh(Side):
 
 
 class Ours(Side):
-    """multissh-hub, multissh-agent. With connect the user has `multissh connect`; both kinds share hub and agent when like is given."""
+    """multissh-hub, multissh-agent. With connect the user has `multissh connect`; both kinds share hub and agent when like is given.
+    build: the folder of the hub's programs, when it is not the run's."""
     name = "multissh"
 
-    def __init__(self, context, connect=False, like=None, flags=()):
+    def __init__(self, context, connect=False, like=None, flags=(), build=None):
         super().__init__(context)
         self.connect = connect
         if like is not None:
@@ -268,15 +269,16 @@ class Ours(Side):
             return
         from kit import parts  # pylint: disable=import-outside-toplevel
         from kit.wait import wait_for  # pylint: disable=import-outside-toplevel
-        for name in ("multissh-hub", "multissh-front", "multissh-relay", "multissh-agent", "multissh"):
-            if not os.access(context.build / name, os.X_OK):
-                raise Failed(f"{context.build / name} is not there: run make, or name the build folder with --build")
+        hubs = build or context.build
+        for path in (*(hubs / f"multissh-{name}" for name in ("hub", "front", "relay")), context.build / "multissh-agent", context.build / "multissh"):
+            if not os.access(path, os.X_OK):
+                raise Failed(f"{path} is not there: run make, or name the build folder with --build")
 
         class Hub(parts.Hub):
             """The kit's, in a group."""
 
             def argv(self):
-                return [*GROUP, *super().argv()]
+                return [*GROUP, hubs / "multissh-hub", *super().argv()[1:]]
 
         class Agent(parts.Agent):
             """The kit's, in a group."""

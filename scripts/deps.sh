@@ -17,7 +17,7 @@ for arg in "$@"; do
 		libseccomp-dev libssh-dev libpam0g-dev) ;;
 	demo) wanted+=(openssh-client openssh-server rsync) ;;
 	demo-survive) wanted+=(openssh-client openssh-server iproute2 nftables) ;;
-	bench) wanted+=(openssh-client openssh-server openssh-sftp-server python3) ;;
+	bench) wanted+=(openssh-client openssh-server openssh-sftp-server python3 dpkg-dev xz-utils) ;;
 	test) wanted+=(libcmocka-dev openssh-client openssh-server openssh-sftp-server python3 python3-pytest python3-pytest-xdist
 		python3-paramiko python3-asyncssh python3-cryptography putty-tools dropbear-bin autossh tinyproxy-bin rsync git
 		nftables iproute2 mandoc sshfs fuse3 ansible-core valgrind strace) ;;
