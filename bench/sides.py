@@ -322,6 +322,9 @@ def together(context):
     """All sides that move data: name -> side; started once for all figures, ended with the run."""
     def make():
         ours = Ours(context)
-        return {"openssh": Openssh(context), "ours": ours, "connect": Ours(context, connect=True, like=ours), "floor": Floor(context),
-                "direct": Direct(context)}
+        sides = {"openssh": Openssh(context), "ours": ours, "connect": Ours(context, connect=True, like=ours), "floor": Floor(context),
+                 "direct": Direct(context)}
+        if context.has_newer():
+            sides["newer"] = Ours(context, build=context.newer)
+        return sides
     return context.once("sides", make)

@@ -12,7 +12,7 @@ GIB = 1 << 30
 WAYS = ("down", "up")
 # Side and cipher: who is compared with whom. A cipher of `connect`, of the floor and of nothing between is that of the inner connection alone.
 CASES = [("openssh", "aes128-gcm"), ("ours", "aes128-gcm"), ("connect", "aes128-gcm"), ("floor", "aes128-gcm"), ("direct", "aes128-gcm"),
-         ("openssh", "default"), ("ours", "default")]
+         ("openssh", "default"), ("ours", "default"), ("newer", "aes128-gcm"), ("newer", "default")]
 
 
 def source(context):
@@ -65,8 +65,8 @@ def measured(context):
     """(side, cipher, way) -> {"hub": [...], "machine": [...], "speed": [...]}"""
     def make():
         sides = together(context)
-        used = {}
-        for name, cipher in CASES:
+        used, here = {}, [case for case in CASES if case[0] in sides]
+        for name, cipher in here:
             # Also the first login, which warms what there is to be warmed.
             _run(context, sides[name].ssh("true", cipher=cipher), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
             sides[name].settle()
@@ -74,7 +74,7 @@ def measured(context):
                 used[(name, cipher)] = sides[name].algorithms(cipher=cipher, kex="curve25519")[1]
         for cipher in ("aes128-gcm", "default"):
             context.note(f"cipher {cipher}: " + " and ".join(dict.fromkeys(used[(name, cipher)] for name in ("openssh", "ours"))))
-        cases = {f"{name} {cipher} {way}": (name, cipher, way) for way in WAYS for name, cipher in CASES}
+        cases = {f"{name} {cipher} {way}": (name, cipher, way) for way in WAYS for name, cipher in here}
         runs = context.alternate({words: lambda case=case: transfer(context, sides[case[0]], case[1], case[2]) for words, case in cases.items()})
         return {case: {what: [run[what] for run in runs[words]] for what in ("hub", "machine", "speed")} for words, case in cases.items()}
     return context.once("transfers", make)
@@ -90,6 +90,9 @@ def hub_cpu(context):
             theirs, ours = data[("openssh", cipher, way)]["hub"], data[("ours", cipher, way)]["hub"]
             floor = data[("floor", "aes128-gcm", way)]["hub"]
             rows.append(ratio_row(f"hub CPU per GiB, ssh -J, {SHOWN[cipher]}, {way}", theirs, ours, "s", bound=bound, floor=floor))
+            if ("newer", cipher, way) in data:
+                newer = data[("newer", cipher, way)]["hub"]
+                rows.append(ratio_row(f"hub CPU per GiB, ssh -J, {SHOWN[cipher]}, {way}, newer libssh", theirs, newer, "s", bound=bound, floor=floor))
     for way in WAYS:
         theirs, ours = data[("openssh", "aes128-gcm", way)]["hub"], data[("connect", "aes128-gcm", way)]["hub"]
         floor = data[("floor", "aes128-gcm", way)]["hub"]
