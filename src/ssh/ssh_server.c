@@ -41,11 +41,6 @@ bool ssh_server_ended(const struct ssh_server *server)
     return server->phase == SSH_PHASE_ENDED;
 }
 
-bool ssh_server_logged_in(const struct ssh_server *server)
-{
-    return server->logged_in;
-}
-
 void ssh_server_take_agents(struct ssh_server *server, bool take)
 {
     server->take_agents = take;

@@ -110,7 +110,6 @@ void ssh_server_take_agents(struct ssh_server *server, bool take);
 /* Another channels_max and keepalive_ms than the config's; what is open stays open. */
 void ssh_server_limit(struct ssh_server *server, unsigned channels_max, uint64_t keepalive_ms);
 bool ssh_server_ended(const struct ssh_server *server);
-bool ssh_server_logged_in(const struct ssh_server *server);
 
 /* --- channels --- */
 

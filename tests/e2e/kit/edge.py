@@ -149,12 +149,12 @@ class Edge:
 
     def _connection(self):
         epoch = self.next_epoch()
-        self.dials += 1
         sock = tls(self.hub, STREAM) if self.in_tls else connect(self.hub, source=self.source)
         with self.lock:
             self.sock = sock
         try:
             sock.sendall(preamble(self.ticket, self.key, self.role, epoch))
+            self.dials += 1  # what is sent from here on, by whomever, comes behind it
             self._handshake(sock, epoch)
             sock.settimeout(20)
             self.lives += 1
