@@ -46,6 +46,11 @@ SNTRUP761 = Way("sntrup761 in both", "sntrup761", newer=True)
 CURVE25519 = Way("curve25519 in both", "curve25519")
 
 
+def built(context, way):
+    """Whether there is the hub that it needs."""
+    return not way.newer or context.has_newer()
+
+
 def measured(context, way):
     """Milliseconds of each hop, pair by pair, and the hub's CPU milliseconds for one, each by side; and the hub's key exchange."""
     def make():
@@ -68,7 +73,7 @@ def measured(context, way):
 
 def first_byte(way, bounded=True):
     def measure(context):
-        if way.newer and not context.has_newer():
+        if not built(context, way):
             return []
         took, _, used = measured(context, way)
         bound = (0.12 if used.startswith("curve25519") else 0.45) if bounded else None
@@ -79,7 +84,7 @@ def first_byte(way, bounded=True):
 def cost(context):
     rows = []
     for way, bound in ((INSTALLED, 0.25), (SNTRUP761, None), (CURVE25519, 0.25)):
-        if not way.newer or context.has_newer():
+        if built(context, way):
             _, cpu, _ = measured(context, way)
             rows.append(ratio_row(f"hub CPU per jump, {way.words}", [cpu["OpenSSH"]], [cpu["multiSSH"]], "ms", bound=bound))
     return rows

@@ -42,7 +42,7 @@ TABLE = [
     Row("programs", "keeper, a MiB up: instructions", 42_000, 59_000, "the same; 40 %"),
     Row("native", "keeper, a MiB up: bytes copied", 66_000, 300_000, "the same; wide, as what is read"),
     Row("native", "keeper, a MiB up: bytes read", 66_000, 300_000, "the same; wide: what comes until it is known that it is bulk data, of 16 MiB"),
-    Row("native", "keeper, a MiB up: system calls", 36, 54, "the same; 50 %, for there are few"),
+    Row("native", "keeper, a MiB up: system calls", 36, 50, "the same; 40 %, for there are few"),
     Row("programs", "connect, a MiB down: instructions", 21_000, 32_000, "the user's CPU; 50 %, for ssh takes what it can"),
     Row("native", "connect, a MiB down: bytes copied", 1_049_000, 1_500_000, "the same; 40 %, for what ssh does not take at once is kept"),
     Row("native", "connect, a MiB down: system calls", 22, 60, "the same; wide, for its pipes take what there is room for"),

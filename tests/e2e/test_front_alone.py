@@ -13,7 +13,8 @@ import paramiko
 import pytest
 from kit.bench import BUILD
 from kit.edge import DATA, PROOF, RESUME
-from kit.front import SLOW, paramiko_client, raw, world  # noqa: F401
+from kit.front import SLOW, paramiko_client, world  # noqa: F401
+from kit.message import send
 from kit.parts import ME, keygen
 from kit.wait import wait_for
 
@@ -107,14 +108,7 @@ def test_a_key_that_cannot_be_read_does_not_wait_for_ever(world):
     with pytest.raises(paramiko.BadAuthenticationType):
         transport.auth_none("alice")
     began = time.monotonic()
-    message = paramiko.Message()
-    message.add_byte(bytes([50]))
-    for part in ("alice", "ssh-connection", "publickey"):
-        message.add_string(part)
-    message.add_boolean(False)
-    message.add_string("ssh-ed25519")
-    message.add_string(b"\0\0\0\x0bssh-ed25519" + b"\0\0\0\5xxxxx")
-    transport._send_message(message)
+    send(transport, 50, "alice", "ssh-connection", "publickey", False, "ssh-ed25519", b"\0\0\0\x0bssh-ed25519" + b"\0\0\0\5xxxxx")
     wait_for(lambda: not transport.is_active(), 12 * SLOW)
     assert 4 < time.monotonic() - began < 9 * SLOW
     assert "cannot be read" in world.front().wait("login-failed")["reason"]
@@ -165,7 +159,7 @@ def test_ctrl_c_ends_a_command(world):
 def test_odd_commands(world):
     transport = paramiko_client(world)
     session = transport.open_session(timeout=10)
-    raw(transport, 98, session.remote_chanid, "exec", True, b"frob \xff")
+    send(transport, 98, session.remote_chanid, "exec", True, b"frob \xff")
     assert b"not UTF-8" in session.makefile_stderr("rb").read()
     assert session.recv_exit_status() == 2
     transport.close()

@@ -9,7 +9,8 @@ import time
 import paramiko
 import pytest
 from kit import proc
-from kit.front import SLOW, paramiko_client, raw, world  # noqa: F401
+from kit.front import SLOW, paramiko_client, world  # noqa: F401
+from kit.message import send
 from kit.parts import ME
 from kit.wait import wait_for
 
@@ -44,14 +45,20 @@ def test_a_stopped_client_costs_bounded_memory_and_no_cpu(world):
     assert target.read_bytes() == source.read_bytes()
 
 
+def narrow_machine(world):
+    """A user's connection, its channel to a machine whose socket holds little, and that socket."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        world.target_port = server.getsockname()[1]
+        transport = paramiko_client(world)
+        channel = transport.open_channel("direct-tcpip", ("m1", 22), ("127.0.0.1", 0))
+        machine, _ = server.accept()
+    return transport, channel, machine
+
+
 def test_a_machine_that_stops_reading(world):
     """An upload into a sink that is stuck: the front waits, and a command on the same connection is answered meanwhile."""
-    server = socket.create_server(("127.0.0.1", 0))
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-    world.target_port = server.getsockname()[1]
-    transport = paramiko_client(world)
-    channel = transport.open_channel("direct-tcpip", ("m1", 22), ("127.0.0.1", 0))
-    stuck, _ = server.accept()
+    transport, channel, stuck = narrow_machine(world)
     data = os.urandom(12 << 20)
     sender = threading.Thread(target=channel.sendall, args=(data,), daemon=True)
     sender.start()
@@ -72,19 +79,13 @@ def test_a_machine_that_stops_reading(world):
         got += len(more)
     assert digest.digest() == hashlib.sha256(data).digest()
     stuck.close()
-    server.close()
     transport.close()
 
 
 def test_a_machine_slower_than_its_user(world):
     """libssh opens its window with each read, however much it holds: what waits here must stay bounded, and whole."""
     world.window = 256 << 10
-    server = socket.create_server(("127.0.0.1", 0))
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-    world.target_port = server.getsockname()[1]
-    transport = paramiko_client(world)
-    channel = transport.open_channel("direct-tcpip", ("m1", 22), ("127.0.0.1", 0))
-    slow, _ = server.accept()
+    transport, channel, slow = narrow_machine(world)
     data = os.urandom(24 << 20)
 
     def send():
@@ -105,7 +106,6 @@ def test_a_machine_slower_than_its_user(world):
     if SLOW == 1:
         assert proc.memory_kib(world.front().popen.pid) < 32 << 10
     slow.close()
-    server.close()
     transport.close()
 
 
@@ -141,9 +141,9 @@ def test_a_flood_of_pings_without_reading(world, kind):
         try:
             while len(sent) < 200000:
                 if kind == "global":
-                    raw(transport, 80, "keepalive@openssh.com", True)
+                    send(transport, 80, "keepalive@openssh.com", True)
                 else:
-                    raw(transport, 98, channel.remote_chanid, "nonsense@test", True)
+                    send(transport, 98, channel.remote_chanid, "nonsense@test", True)
                 sent.append(1)
         except Exception:  # the end of the test
             pass
@@ -211,7 +211,7 @@ def test_odd_packet_sizes(world, size):
     channel = paramiko.Channel(77)  # so that it is not surprised by an answer
     channel._set_transport(transport)
     transport._channels.put(77, channel)
-    raw(transport, 90, "direct-tcpip", 77, 1 << 30, size, "m1", 22, "127.0.0.1", 1)
+    send(transport, 90, "direct-tcpip", 77, 1 << 30, size, "m1", 22, "127.0.0.1", 1)
     if size == 0:
         session = transport.open_session(timeout=10)
         session.exec_command("")
@@ -243,13 +243,12 @@ def test_more_data_than_the_window(world):
     stuck, _ = server.accept()
     try:
         for _ in range(2000):
-            raw(transport, 94, channel.remote_chanid, b"x" * 32000)
+            send(transport, 94, channel.remote_chanid, b"x" * 32000)
     except Exception:
         pass
     wait_for(lambda: not transport.is_active(), 20 * SLOW)
     assert world.front().ended(30) == 0
     stuck.close()
-    server.close()
 
 
 def test_the_keepalive_spares_a_client_that_is_stopped(world):

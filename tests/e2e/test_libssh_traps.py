@@ -11,6 +11,7 @@ import paramiko
 import pytest
 from conftest import setup
 from kit import proc
+from kit.message import send
 from kit.parts import ME, SLOW, Agent, Hub, User
 from kit.wait import wait_for
 from kit.wire import Spoiler, closed_within, connect, send_quietly
@@ -65,17 +66,7 @@ class Client:
             self.transport.auth_publickey(user.name, self.key)
 
     def send(self, *parts):
-        """A message from its parts: an int is a type byte first, then uint32; str and bytes are strings; a bool a byte."""
-        message = paramiko.Message()
-        message.add_byte(bytes([parts[0]]))
-        for part in parts[1:]:
-            if isinstance(part, bool):
-                message.add_boolean(part)
-            elif isinstance(part, int):
-                message.add_int(part)
-            else:
-                message.add_string(part)
-        self.transport._send_message(message)
+        send(self.transport, *parts)
 
     def command(self, line):
         channel = self.transport.open_session(timeout=15)

@@ -7,6 +7,7 @@ import paramiko
 import pytest
 from conftest import worlds
 from kit.builtin import BuiltIn, RealSshd, Visitor
+from kit.message import message
 from paramiko import common
 
 bench, world = worlds()
@@ -38,14 +39,8 @@ class Raw:
             return "gone"
 
     def ask(self, channel, name, *fields, want=True):
-        message = paramiko.Message()
-        message.add_byte(common.cMSG_CHANNEL_REQUEST)
-        message.add_int(channel.remote_chanid)
-        message.add_string(name)
-        message.add_boolean(want)
-        self._add(message, fields)
         count = len(self.answers.get(channel.chanid, ()))
-        self.transport._send_user_message(message)
+        self.transport._send_user_message(message(common.MSG_CHANNEL_REQUEST, channel.remote_chanid, name, want, *fields))
         if not want:
             return "asked"
         with self.condition:
@@ -53,16 +48,6 @@ class Raw:
         if len(self.answers.get(channel.chanid, ())) > count:
             return self.answers[channel.chanid][count]
         return "silence" if self.transport.is_active() else "gone"
-
-    @staticmethod
-    def _add(message, fields):
-        for field in fields:
-            if isinstance(field, bool):
-                message.add_boolean(field)
-            elif isinstance(field, int):
-                message.add_int(field)
-            else:
-                message.add_string(field)
 
     def env(self, channel, name, value):
         return self.ask(channel, "env", name, value)

@@ -7,10 +7,13 @@ import re
 import signal
 import threading
 
+import paramiko
 import pytest
 from conftest import PROBE, setup
+from kit.message import send
 from kit.wait import wait_for
 from kit.wine import ME, WinAgent
+from paramiko.common import MSG_CHANNEL_REQUEST
 
 bench, hub, alice, winbox = setup()
 
@@ -141,8 +144,6 @@ def test_exit_statuses(winbox, alice, bench):
 
 
 def paramiko_to(bench, alice, machine="winbox"):
-    import paramiko
-
     key = paramiko.Ed25519Key.from_private_key_file(str(alice.key))
 
     def client(**more):
@@ -267,22 +268,10 @@ def test_signals(winbox, bench, alice, prefix):
     channel.settimeout(20)
     assert channel.makefile().readline() == "ready\n"
     tree = [pid for pid, name in winbox.processes().items() if name == "probe.exe"]
-    send_signal(channel, "KILL")
+    send(channel.transport, MSG_CHANNEL_REQUEST, channel.remote_chanid, "signal", False, "KILL")  # there is no call for it
     prefix.wait_gone(tree, 20)
     assert channel.status_event.wait(20) and channel.recv_exit_status() != 0
     connection.close()
-
-
-def send_signal(channel, name):
-    import paramiko
-
-    message = paramiko.Message()
-    message.add_byte(paramiko.common.cMSG_CHANNEL_REQUEST)
-    message.add_int(channel.remote_chanid)
-    message.add_string("signal")
-    message.add_boolean(False)
-    message.add_string(name)
-    channel.transport._send_user_message(message)  # there is no call for it
 
 
 # --- another shell ---

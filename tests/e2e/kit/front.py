@@ -343,17 +343,3 @@ def paramiko_client(world):
     transport.start_client(timeout=20)
     transport.auth_publickey(ME, paramiko.Ed25519Key.from_private_key_file(str(world.key)))
     return transport
-
-
-def raw(transport, *parts):
-    """Sends a message as it is: its number, then its fields."""
-    message = paramiko.Message()
-    message.add_byte(bytes([parts[0]]))
-    for part in parts[1:]:
-        if isinstance(part, bool):
-            message.add_boolean(part)
-        elif isinstance(part, int):
-            message.add_int(part)
-        else:
-            message.add_string(part)
-    transport._send_message(message)
