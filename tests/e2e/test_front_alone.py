@@ -187,10 +187,10 @@ def test_the_streams_handshake_takes_one_round_trip(world):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # what is sent together comes together
         resume = os.urandom(32) + struct.pack(">IQI", 0, 0, 65536)
         theirs.sendall(bytes([RESUME]) + struct.pack(">I", len(resume)) + resume)
+        machine.update(sock=theirs, resume=resume)
         front.send({"type": "opened", "id": message["id"], "stream": os.urandom(16).hex(), "key": key.hex(), "window": 65536, "patience_ms": 60000,
                     "epoch": 0, "ticket": "ticket"}, ours.fileno())
         ours.close()
-        machine.update(sock=theirs, resume=resume)
     key, machine = os.urandom(32), {}
     label = b"multissh proof v1\0"
     world.answers["open"] = opened
