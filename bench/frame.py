@@ -17,11 +17,12 @@ class Failed(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One or more rows of the table. name: for --figures; measure(context) returns a list of report.Row."""
+    """One or more rows of the table. name: for --figures; measure(context) returns a list of report.Row; named: not measured unless it is named."""
     name: str
     title: str
     goal: str
     measure: typing.Callable
+    named: bool = False
 
 
 class Context:

@@ -47,13 +47,13 @@ def parse(groups):
     # A part of the table does not take the place of the whole.
     args.no_results = args.no_results or ((args.quick or not whole) and args.results == parser.get_default("results"))
     known = {figure.name: [figure] for figures in groups.values() for figure in figures} | {name: list(figures) for name, figures in groups.items()}
-    known["all"] = [figure for figures in groups.values() for figure in figures]
+    known["all"] = [figure for figures in groups.values() for figure in figures if not figure.named]
     names = [name for name in args.figures.split(",") if name]
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         parser.error(f"--figures: {', '.join(unknown) or 'nothing'} is not one of {', '.join(known)}")
     chosen = {figure.name for name in names for figure in known[name]}
-    args.chosen = [figure for figure in known["all"] if figure.name in chosen]
+    args.chosen = [figure for figures in groups.values() for figure in figures if figure.name in chosen]
     if min(args.pairs, args.size, args.machines) < 1:
         parser.error("--pairs, --size and --machines must be at least 1")
     args.build = ROOT / args.build

@@ -168,25 +168,45 @@ def start_hub(side):
     side.hubs[:] = [side.hub.process.pid]
 
 
-def come_back(context, side, load):
-    """Kills the hub, starts it again at once and waits for everybody. A dictionary of what was seen."""
-    before, mark = listen_overflows(), load.mark()
-    kill_hub(side)
-    started = time.clock_gettime(time.CLOCK_BOOTTIME) * 1000
-    start_hub(side)
-    lost = load.wait("lost", after=mark)
-    end, waiting, there = time.monotonic() + BACK_MAX, 0, None
-    while there is None and time.monotonic() < end:
+class Back:
+    """A hub that is killed and started again at once, and its machines on their way back to it."""
+
+    def __init__(self, side, load):
+        self.side, self.load = side, load
+        self.overflows, self.mark = listen_overflows(), load.mark()
+        kill_hub(side)
+        self.started = time.clock_gettime(time.CLOCK_BOOTTIME) * 1000
+        start_hub(side)
+        self.lost = self.there = None
+        self.queue = 0
+
+    def look(self):
+        """Whether all are there again. To be asked every LOOK seconds."""
+        self.lost = self.lost or self.load.wait("lost", after=self.mark)
+        self.queue = max(self.queue, accept_queue(self.side.hub.port))
+        events = self.load.events()
+        self.there = next((event for event in events[events.index(self.lost):] if event["event"] == "there"), None)
+        return self.there is not None
+
+    def online(self):
+        return self.load.events()[-1]["online"]
+
+    def seen(self):
+        """A dictionary of what was seen."""
+        last, offset = self.there or self.load.events()[-1], self.started - self.mark["marked_ms"]
+        return {"all": self.there is not None, "online": last["online"], "seconds": (last["at_ms"] - self.started) / 1000, "tries": last["tries"],
+                "first_try": (last.get("first_try_ms", {}).get("most", BACK_MAX * 1000) - offset) / 1000,
+                "median": (last.get("admitted_ms", {}).get("median", BACK_MAX * 1000) - offset) / 1000,
+                "overflows": listen_overflows() - self.overflows, "queue": self.queue, "cpu": self.side.hub_cpu() * 1000 / max(last["admissions"], 1)}
+
+
+def come_back(context, pairs):
+    """Kills these hubs, (side, load) each, all at once, and waits until everybody is back. What was seen of each."""
+    backs, end = [Back(side, load) for side, load in pairs], time.monotonic() + BACK_MAX
+    while not all([back.look() for back in backs]) and time.monotonic() < end:
+        context.say(f"{sum(back.online() for back in backs)} of {sum(back.load.agents for back in backs)} machines are back")
         time.sleep(LOOK)
-        waiting = max(waiting, accept_queue(side.hub.port))
-        events = load.events()
-        there = next((event for event in events[events.index(lost):] if event["event"] == "there"), None)
-        context.say(f"{events[-1]['online']} of {load.agents} machines are back")
-    last, offset = there or load.events()[-1], started - mark["marked_ms"]
-    return {"all": there is not None, "online": last["online"], "seconds": (last["at_ms"] - started) / 1000, "tries": last["tries"],
-            "first_try": (last.get("first_try_ms", {}).get("most", BACK_MAX * 1000) - offset) / 1000,
-            "median": (last.get("admitted_ms", {}).get("median", BACK_MAX * 1000) - offset) / 1000,
-            "overflows": listen_overflows() - before, "queue": waiting, "cpu": side.hub_cpu() * 1000 / max(last["admissions"], 1)}
+    return [back.seen() for back in backs]
 
 
 # --- all of it, once ---
@@ -214,7 +234,7 @@ def measured(context):
                                                      * GIB / context.size for name in sides}, uses)
                     seen["list"] = listed(context, sides, counts)
                     context.say("the hub is killed")
-                    seen["back"] = come_back(context, many, load)
+                    seen["back"], = come_back(context, [(many, load)])
             except Timeout as error:
                 raise Failed(str(error)) from None
         return seen

@@ -100,6 +100,24 @@ def test_idle_users_and_cores(bench, folder):
         assert {f"four at once, {what}, {cores}" for what in ("ssh -J", "multissh connect") for cores in ("1 core", "2 cores", "2 cores by 1")} <= set(table)
 
 
+@root
+@plain
+def test_many_machines(bench, folder):
+    done = bench.run(*QUICK, "--figures", "fleet,hubs", "--folder", folder, "--no-results", timeout=400).ok()
+    table = rows(done.out)
+    one, three = "{} with 100 idle machines", "3 hubs with 100 machines each: {}"
+    assert {title: cells[4] for title, cells in table.items()} == {
+        "hub memory (PSS) per idle machine, 100 of them": "≤ 24.0 KiB", one.format("hub CPU") + ", of a core": "≤ 2.00 %",
+        one.format("hub CPU per jump"): "≤ 1.05", one.format("hub CPU per GiB"): "≤ 1.05", "ssh hub list with 100 machines, more than with 10": "≤ 150 ms",
+        "100 machines are back after kill -9, from the hub's start": "≤ 30.0 s", "the last one's first try": "≤ 5.00 s",
+        "connections dropped by a full accept queue": "0", three.format("memory (PSS) per machine"): "-", three.format("CPU at rest, of a core, each"): "-",
+        three.format("the last one's first try after kill -9"): "-", three.format("all are back"): "-"}
+    theirs, ours, *_ = table["hub memory (PSS) per idle machine, 100 of them"]
+    # A hub's machine is a few objects, a bastion's is two processes.
+    assert 5 < value(ours) < value(theirs) / 10, table
+    assert 5 < value(table[three.format("memory (PSS) per machine")][1]) < 100, table
+
+
 def test_a_machine_far_away(bench, folder):
     why = net.unavailable()
     if why:
