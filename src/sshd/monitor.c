@@ -129,6 +129,7 @@ static void reap(struct monitor *m)
         else if (!monitor_children_reaped(m, pid, status))
             (void)monitor_net_reaped(m, pid);
     }
+    monitor_children_stopped(m);
     finish_if_done(m);
 }
 

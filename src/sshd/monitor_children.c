@@ -282,6 +282,14 @@ static void hang_up(struct monitor_child *child)
         (void)kill(-child->pid, SIGCONT);
 }
 
+void monitor_children_stopped(struct monitor *m)
+{
+    for (const struct monitor_child *c = m->children; c != NULL; c = c->next) {
+        if (c->sftp && c->hung_up && c->pid != 0 && is_stopped(c->pid))
+            (void)kill(-c->pid, SIGCONT);
+    }
+}
+
 void monitor_children_close(struct monitor *m, struct wire_in *in)
 {
     struct monitor_child **at = place_of(m, in->id);

@@ -119,6 +119,7 @@ void monitor_children_close(struct monitor *m, struct wire_in *in);
 /* pid was reaped: returns whether it was a child's. */
 bool monitor_children_reaped(struct monitor *m, pid_t pid, int status);
 void monitor_children_hang_up(struct monitor *m);
+void monitor_children_stopped(struct monitor *m); /* one may have: an SFTP server that was told to end goes on */
 bool monitor_children_any(const struct monitor *m); /* that runs */
 size_t monitor_children_open(const struct monitor *m, size_t *ret_all);
 bool monitor_children_known(const struct monitor *m, uint32_t id);

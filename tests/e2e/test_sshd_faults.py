@@ -2,6 +2,7 @@
 names of any bytes, processes that are killed. Each ends in a clear error for the client and a line in the log, and hurts nothing else."""
 import asyncio
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -560,18 +561,44 @@ def test_a_process_of_the_server_is_killed(bench, world, box, visitor, others, w
         box.wait_log("ended by signal 9|killed|has gone")
 
 
-def test_sftp_that_stands_still(world, box, visitor, master):
-    """SIGSTOP: the end of the connection ends it, too."""
+PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+
+
+def trace(request, pid):
+    """ptrace(2)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    if libc.ptrace(request, pid, None, None) != 0:
+        pytest.skip(f"nobody may trace here: {os.strerror(ctypes.get_errno())}")
+
+
+@contextlib.contextmanager
+def held(pids):
+    """As if they got no processor: signals wait, and are taken together, those that are sent first perhaps last."""
+    for pid in pids:
+        trace(PTRACE_SEIZE, pid)
+        trace(PTRACE_INTERRUPT, pid)
+        os.waitpid(pid, WALL)
+    yield
+    for pid in pids:
+        wait_for(lambda pid=pid: proc.pending(pid) & 1 << signal.SIGHUP - 1, 10, "it is hung up on")
+        trace(PTRACE_DETACH, pid)
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_sftp_that_stands_still(world, box, visitor, master, when):
+    """SIGSTOP, before it is hung up on or while: the end of the connection ends it, too."""
     options, popen = master
     before = set(world.find(r"^multissh-sshd --sftp"))
     session = visitor.talk("-s", "sftp", options=options)
     session.stdin.write(b"\0\0\0\5\1\0\0\0\3")
     assert session.stdout.read(5)[4] == 2
     pids = set(world.find(r"^multissh-sshd --sftp")) - before
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
     assert pids or REAL
-    visitor.ssh("-O", "exit", *options, "box").ok()
+    with held(pids) if when == "while" else contextlib.nullcontext():
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        visitor.ssh("-O", "exit", *options, "box").ok()
     wait_for(lambda: popen.poll() is not None, 15, "the server has ended")
     wait_for(lambda: gone(pids), 10, "the SFTP server that stood still was hung up on")
 
