@@ -2,11 +2,11 @@
 import re
 import signal
 import socket
-import threading
 import time
 
 import pytest
 from conftest import need
+from kit import tcp
 from kit.net import two_homes
 from kit.parts import ME, Agent, Hub, Sshd, User
 from kit.wait import free_port, listening, wait_for
@@ -112,18 +112,7 @@ class ConnectProxy:
 
     def __init__(self, bench, auth=None, answer=None):
         self.auth, self.answer, self.requests = auth, answer, []
-        self.listener = socket.create_server(("127.0.0.1", free_port()))
-        self.port = self.listener.getsockname()[1]
-        bench.closers.append(self.listener.close)
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._one, args=(client,), daemon=True).start()
+        self.port = tcp.Service(bench, self._one).port
 
     def _one(self, client):
         head = b""
@@ -135,17 +124,14 @@ class ConnectProxy:
         self.requests.append(head.decode())
         if self.answer:
             client.sendall(self.answer)
-            client.close()
             return
         if self.auth and f"Basic {self.auth}" not in head.decode():
             client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
-            client.close()
             return
         host, _, port = head.split()[1].decode().rpartition(":")
         server = socket.create_connection((host, int(port)))
         client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        threading.Thread(target=Tap._pump, args=(server, client), daemon=True).start()
-        Tap._pump(client, server)
+        tcp.relay(client, server)
 
 
 def test_through_tinyproxy(bench, hub, alice, sshd):

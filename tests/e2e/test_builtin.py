@@ -11,7 +11,7 @@ import time
 
 import pytest
 from conftest import need, setup
-from kit import proc
+from kit import proc, tcp
 from kit.bench import program
 from kit.builtin import unavailable
 from kit.parts import ME, SLOW, Agent, Hub, Sshd, User, keygen, public_key
@@ -194,23 +194,9 @@ def test_git(nas, alice, bench):
     assert (folder / "back/file").read_text() == "content\n"
 
 
-class Echo:
-    """Says back what it is told, in capitals, on a port of this host."""
-
-    def __init__(self, bench):
-        self.listener = socket.create_server(("127.0.0.1", free_port()))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
-        bench.closers.append(self.listener.close)
-
-    def serve(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            with client:
-                client.sendall(client.recv(1000).upper())
+def capitals(client):
+    """Says back what it is told, in capitals."""
+    client.sendall(client.recv(1000).upper())
 
 
 def ask(port):
@@ -224,7 +210,7 @@ def ask(port):
 @pytest.mark.parametrize("direction", ["-L", "-R"])
 def test_forwardings(nas, alice, bench, direction):
     port = free_port()
-    there = Echo(bench)
+    there = tcp.Service(bench, capitals)
     ssh = alice.start_ssh("-N", "-J", "hub", "-o", "ExitOnForwardFailure=yes", direction, f"127.0.0.1:{port}:127.0.0.1:{there.port}", f"{ME}@nas")
 
     def works():

@@ -4,11 +4,11 @@ import os
 import re
 import socket
 import subprocess
-import threading
 
 import pytest
 from conftest import need, setup
 from kit.parts import ME, SLOW, Agent, Sshd, keygen
+from kit.tcp import Service
 from kit.wait import free_port, listening, wait_for
 
 MIB = 1 << 20
@@ -129,29 +129,11 @@ def test_agent_forwarding(web01, alice, bench):
     assert "forwarded@test" in done.ok().out
 
 
-class Echo:
+def hello_and_echo(client):
     """Says hello, then sends back what comes."""
-
-    def __init__(self, bench):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        bench.closers.append(self.listener.close)
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._one, args=(client,), daemon=True).start()
-
-    @staticmethod
-    def _one(client):
-        with client:
-            client.sendall(b"hello\n")
-            while data := client.recv(65536):
-                client.sendall(data)
+    client.sendall(b"hello\n")
+    while data := client.recv(65536):
+        client.sendall(data)
 
 
 def talk(port, via_socks=None):
@@ -169,7 +151,7 @@ def talk(port, via_socks=None):
 
 
 def test_forwardings_inside(web01, alice, bench):
-    echo = Echo(bench)
+    echo = Service(bench, hello_and_echo)
     local, dynamic, remote = free_port(), free_port(), free_port()
     session = alice.jump_popen("web01", "echo up; cat", options=(
         "-o", "ExitOnForwardFailure=yes", "-L", f"127.0.0.1:{local}:127.0.0.1:{echo.port}", "-D", f"127.0.0.1:{dynamic}",
@@ -309,7 +291,7 @@ def test_sessions_end_when_the_client_is_gone(web01, alice, hub):
 
 
 def test_only_the_ssh_service_can_be_reached(web01, alice, bench, hub):
-    echo = Echo(bench)
+    echo = Service(bench, hello_and_echo)
     assert listening(echo.port)
     for target in (f"web01:{echo.port}", f"127.0.0.1:{echo.port}", f"localhost:{web01.sshd.port}", f"web01:{web01.sshd.port}"):
         done = alice.ssh("-W", target, "hub", timeout=20)

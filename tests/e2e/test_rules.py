@@ -1,5 +1,4 @@
 """Rules that each look kept as long as nobody tries the one case in which they count."""
-import contextlib
 import datetime
 import os
 import re
@@ -7,11 +6,10 @@ import select
 import shutil
 import socket
 import subprocess
-import threading
 import time
 
 import pytest
-from kit import proc
+from kit import proc, tcp
 from kit.bench import program, sanitized
 from kit.parts import Agent, Hub, Sshd, User, keygen, public_key
 from kit.wait import free_port, wait_for
@@ -223,43 +221,13 @@ class Way:
 
     def __init__(self, bench, hub):
         self.hub, self.pairs = hub, []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        bench.closers.append(self.close)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.port = tcp.Service(bench, self._one).port
 
-    def _accept(self):
-        while True:
-            try:
-                near, _ = self.listener.accept()
-                far = connect(self.hub)
-            except OSError:
-                return
-            far.settimeout(None)
-            self.pairs.append((near, far))
-            for one, other in ((near, far), (far, near)):
-                threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
-
-    @staticmethod
-    def _pump(one, other):
-        try:
-            while data := one.recv(65536):
-                other.sendall(data)
-        except OSError:
-            pass
-        for sock in (one, other):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
-    def cut(self, pair):
-        for sock in pair:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
-    def close(self):
-        self.listener.close()
-        for pair in self.pairs:
-            self.cut(pair)
+    def _one(self, near):
+        far = connect(self.hub)
+        far.settimeout(None)
+        self.pairs.append((near, far))
+        tcp.relay(near, far)
 
 
 @pytest.mark.parametrize("streams", ["plain", "tls"])
@@ -274,7 +242,7 @@ def test_a_session_outlives_its_connections(bench, hub, sshd, alice, streams):
     for n in range(3):
         before = len(way.pairs)
         for pair in way.pairs[1:]:
-            way.cut(pair)
+            tcp.cut(*pair)
         line = b"%d" % n * 30000 + b"\n"
         session.stdin.write(line)
         seen = b""

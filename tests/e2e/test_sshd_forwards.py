@@ -15,6 +15,7 @@ from conftest import setup
 from kit import builtin, proc
 from kit.builtin import REAL, BuiltIn, RealSshd, RootWorld, Visitor
 from kit.parts import SLOW, keygen
+from kit.tcp import Service
 from kit.wait import free_port, listening, wait_for
 
 bench = setup("module")[0]
@@ -51,40 +52,6 @@ def known_at(server, visitor):
 def serve(world, *flags, real=()):
     """A server with options: ours by flags, OpenSSH's by lines."""
     return RealSshd(world, *real) if REAL else BuiltIn(world, *flags)
-
-
-class Service:
-    """A TCP server in threads: handle(socket) for each connection."""
-
-    def __init__(self, bench, handle, address="127.0.0.1"):
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self.listener = socket.create_server((address, 0), family=family, backlog=300)
-        self.port = self.listener.getsockname()[1]
-        self.accepted = 0
-        self.handle = handle
-        bench.closers.append(self.close)
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.accepted += 1
-            threading.Thread(target=self._one, args=(connection,), daemon=True).start()
-
-    def _one(self, connection):
-        with connection:
-            try:
-                self.handle(connection)
-            except OSError:
-                pass
-
-    def close(self):
-        # Whoever waits in accept would keep a socket that is only closed.
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
 
 
 def echo(connection):

@@ -5,15 +5,13 @@ MULTISSH_TEST_SERVER=openssh runs what is about authorized_keys against OpenSSH'
 import os
 import re
 import signal
-import socket
-import subprocess
-import threading
 import time
 
 import pytest
 from conftest import make_world, need, worlds
 from kit.builtin import REAL, BuiltIn, RealSshd, Visitor, password_hash
 from kit.parts import SLOW
+from kit.tcp import Service
 from kit.wait import free_port, wait_for
 
 bench, world = worlds(kinds=("root",))
@@ -65,28 +63,10 @@ def turned_away(visitor, why, *words, options=(), **more):
     return done
 
 
-class Echo:
-    """A listener on the loopback address that says hello."""
-
-    def __init__(self, bench):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        bench.closers.append(self.listener.close)
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            with connection:
-                connection.sendall(b"hello\n")
-
-
 @pytest.fixture
 def echo(bench):
-    return Echo(bench)
+    """A listener on the loopback address that says hello."""
+    return Service(bench, lambda connection: connection.sendall(b"hello\n"))
 
 
 # --- authorized_keys: what a key may do ---

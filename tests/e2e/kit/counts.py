@@ -7,14 +7,13 @@ import select
 import shlex
 import shutil
 import signal
-import socket
 import statistics
 import struct
 import subprocess
 import threading
 import time
 
-from . import proc, wire
+from . import proc, tcp, wire
 from .bench import BUILD, ROOT, program
 from .parts import Agent, Hub, User
 from .wait import listening, wait_for
@@ -164,42 +163,24 @@ def lower(one, other):
 
 # --- what is counted ---
 
-class Target:
+class Target(tcp.Service):
     """In the place of the machine's SSH server: sends and takes as many bytes as the line says that comes first."""
 
     def __init__(self, bench):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.at = "127.0.0.1:{}".format(self.listener.getsockname()[1])
-        bench.closers.append(self.close)
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def close(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-    def _serve(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._one, args=(sock,), daemon=True).start()
+        super().__init__(bench, self._serve_lines)
 
     @staticmethod
-    def _one(sock):
-        with sock, sock.makefile("rb") as lines:
-            try:
-                sock.sendall(b"SSH-2.0-counts\r\n")
-                while line := lines.readline().split():
-                    if line[0] == b"down":
-                        sock.sendall(bytes(int(line[1])))
-                    elif line[0] == b"up":
-                        left = int(line[1])
-                        while left > 0 and (data := lines.read1(min(left, MIB))):
-                            left -= len(data)
-                        sock.sendall(b"all\n")
-            except OSError:
-                pass
+    def _serve_lines(sock):
+        with sock.makefile("rb") as lines:
+            sock.sendall(b"SSH-2.0-counts\r\n")
+            while line := lines.readline().split():
+                if line[0] == b"down":
+                    sock.sendall(bytes(int(line[1])))
+                elif line[0] == b"up":
+                    left = int(line[1])
+                    while left > 0 and (data := lines.read1(min(left, MIB))):
+                        left -= len(data)
+                    sock.sendall(b"all\n")
 
 
 class Session:

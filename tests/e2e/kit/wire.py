@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 
-from .wait import free_port
+from . import tcp
 
 CONTROL, STREAM = "multissh-control/1", "multissh-stream/1"
 
@@ -288,42 +288,19 @@ class Spoiler:
     """Between client and server: from a moment on, one bit of what the client sends is another."""
 
     def __init__(self, bench, server):
-        self.server = server
-        self.listener = socket.create_server(("127.0.0.1", free_port()))
-        self.address, self.port = "127.0.0.1", self.listener.getsockname()[1]
-        self.flip = threading.Event()
-        bench.closers.append(self.close)
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.server, self.flip = server, threading.Event()
+        self.address, self.port = "127.0.0.1", tcp.Service(bench, self._one).port
 
-    def close(self):
-        # Whoever waits in accept would keep a socket that is only closed.
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+    def _one(self, client):
+        server = connect(self.server)
+        threading.Thread(target=tcp.pump, args=(server, client), daemon=True).start()
+        tcp.pump(client, server, self._spoil)
 
-    def serve(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            server = connect(self.server)
-            threading.Thread(target=self.pump, args=(server, client, False), daemon=True).start()
-            threading.Thread(target=self.pump, args=(client, server, True), daemon=True).start()
-
-    def pump(self, a, b, spoil):
-        try:
-            while data := a.recv(65536):
-                if spoil and self.flip.is_set():
-                    at = min(20, len(data) - 1)  # in the first packet, for several may come at once
-                    data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
-                b.sendall(data)
-        except OSError:
-            pass
-        for sock in (a, b):
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+    def _spoil(self, data):
+        if not self.flip.is_set():
+            return data
+        at = min(20, len(data) - 1)  # in the first packet, for several may come at once
+        return data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
 
 
 class Tap:
@@ -331,40 +308,14 @@ class Tap:
 
     def __init__(self, bench, hub, only_tls=False):
         self.hub, self.only_tls, self.firsts = hub, only_tls, []
-        self.listener = socket.create_server(("127.0.0.1", free_port()))
-        self.port = self.listener.getsockname()[1]
-        bench.closers.append(self.listener.close)
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._one, args=(client,), daemon=True).start()
+        self.port = tcp.Service(bench, self._one).port
 
     def _one(self, client):
         first = client.recv(65536)
         self.firsts.append(first)
         if self.only_tls and first[:1] != b"\x16":
             client.recv(1)  # until it goes: swallowed, as such a firewall does
-            client.close()
             return
         server = socket.create_connection((self.hub.address, self.hub.port))
         server.sendall(first)
-        threading.Thread(target=self._pump, args=(server, client), daemon=True).start()
-        self._pump(client, server)
-
-    @staticmethod
-    def _pump(a, b):
-        try:
-            while data := a.recv(65536):
-                b.sendall(data)
-        except OSError:
-            pass
-        for sock in (a, b):
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        tcp.relay(client, server)
