@@ -1,15 +1,16 @@
 #!/bin/bash
-# Cross-compiles the libraries of the Windows programs, static, from Debian's source packages, which apt verifies. Prints the folder where they are.
+# Cross-compiles the libraries of the Windows programs, static, from Debian's source packages. Prints the folder where they are.
 # Once: the folder is named after what it was made of, and lies outside the build folder (MULTISSH_CACHE, else ~/.cache/multissh).
 # usage: windows-libs.sh [--refresh]     --refresh: asks for the newest source packages first
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-cache=${MULTISSH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/multissh}/windows
+# shellcheck source=scripts/debian-lib.sh
+. "$here/debian-lib.sh"
 host=x86_64-w64-mingw32
 packages=(openssl libssh libuv1 cjson cmocka) # cmocka: for the tests alone
 # No time stamps in what is built.
-export SOURCE_DATE_EPOCH=0 LC_ALL=C
+export SOURCE_DATE_EPOCH=0
 
 refresh=no
 case ${1-} in
@@ -21,84 +22,14 @@ case ${1-} in
 	;;
 esac
 
-say() { echo "$*" >&2; }
-
-# Whoever comes second waits, and finds them.
-mkdir -p "$cache"
-exec 9>"$cache/lock"
-flock 9
-
-# The recipe and the compiler name the folder; --refresh makes it anew.
-recipe=$({ cat "$here/windows-libs.sh" "$here/../cmake/mingw.cmake" && $host-gcc --version; } | sha256sum | cut -c1-16)
-prefix=$cache/libs-$recipe
-if [ "$refresh" = yes ]; then
-	rm -rf "$prefix"
-fi
-if [ -e "$prefix/versions" ]; then
-	echo "$prefix"
-	exit 0
-fi
-
-work=$cache/work-$recipe
-rm -rf "$work" "$prefix.new"
-mkdir -p "$work/apt/lists/partial" "$work/apt/archives/partial" "$work/src"
-log=$work/log
-failed() {
-	say "The Windows libraries could not be built; the last lines of $log:"
-	tail -n 30 "$log" >&2
-}
-trap failed ERR
-
-# The machine's own sources, for source packages, in a place of their own: the system's lists stay as they are.
-# shellcheck source=/dev/null
-codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
-sources() {
-	if [ -e /etc/apt/sources.list ]; then
-		sed -nE "s/^deb(-src)? (.* $codename.*)/deb-src \2/p" /etc/apt/sources.list >"$work/sources.list"
-	fi
-	mkdir "$work/sources.d"
-	local file
-	for file in /etc/apt/sources.list.d/*.list; do
-		[ -e "$file" ] || continue
-		sed -nE "s/^deb(-src)? (.* $codename.*)/deb-src \2/p" "$file" >>"$work/sources.list"
-	done
-	for file in /etc/apt/sources.list.d/*.sources; do
-		[ -e "$file" ] || continue
-		# Stanzas of other distributions are not asked.
-		awk -v RS= -v codename="$codename" '$0 ~ ("Suites:[^\n]*" codename) { sub(/Types:[^\n]*/, "Types: deb-src"); print $0 "\n" }' "$file" \
-			>"$work/sources.d/$(basename "$file")"
-		[ -s "$work/sources.d/$(basename "$file")" ] || rm "$work/sources.d/$(basename "$file")"
-	done
-}
-sources
-touch "$work/sources.list"
-apt=(-o "Dir::Etc::sourcelist=$work/sources.list" -o "Dir::Etc::sourceparts=$work/sources.d" -o "Dir::State::lists=$work/apt/lists"
-	-o "Dir::Cache=$work/apt" -o APT::Sandbox::User= -o Acquire::Languages=none)
-
-# A mirror may list a version that it does not hold: then the next older one that is signed, and it is said.
-fetch() {
-	local version newest=
-	for version in $(apt-cache "${apt[@]}" madison "$1" | awk -F' *[|] *' '/Sources/ { print $2 }'); do
-		newest=${newest:-$version}
-		if apt-get -q "${apt[@]}" source --only-source "$1=$version" >>"$log" 2>&1; then
-			[ "$version" = "$newest" ] || say "Note: $1 $newest could not be fetched from the mirror; this is $version"
-			echo "$1 $version" >>"$work/versions"
-			return
-		fi
-	done
-	say "The source package of $1 cannot be fetched; the reason is in $log"
-	return 1
-}
-
+debian_once windows "The Windows libraries" "$refresh" < <(cat "$here/windows-libs.sh" "$here/debian-lib.sh" "$here/../cmake/mingw.cmake" && $host-gcc --version)
 say "Fetching the sources of ${packages[*]} from Debian's archive"
-apt-get -q "${apt[@]}" update >>"$log" 2>&1
-cd "$work/src"
+debian_sources "" # the suite of this system
 for package in "${packages[@]}"; do
-	fetch "$package"
+	debian_fetch "$package"
 done
 
 jobs=$(nproc)
-source_of() { find "$work/src" -mindepth 1 -maxdepth 1 -type d -name "$1"; }
 flags="-O2 -g0 -fstack-protector-strong -ffile-prefix-map=$work/src=."
 build_cmake() {
 	local from=$1
@@ -111,7 +42,7 @@ build_cmake() {
 
 say "Building OpenSSL (some minutes)"
 {
-	cd "$(source_of 'openssl-*')"
+	cd "$(debian_source 'openssl-*')"
 	# It reads no configuration and loads no module, and where it would look only administrators may write: a file that somebody puts there must not
 	# run in a service.
 	./Configure mingw64 --cross-compile-prefix=$host- --prefix=/multissh --libdir=lib \
@@ -125,26 +56,22 @@ say "Building OpenSSL (some minutes)"
 
 say "Building libuv, cJSON and cmocka"
 {
-	build_cmake "$(source_of 'libuv1-*')" -DLIBUV_BUILD_TESTS=OFF -DLIBUV_BUILD_BENCH=OFF
+	build_cmake "$(debian_source 'libuv1-*')" -DLIBUV_BUILD_TESTS=OFF -DLIBUV_BUILD_BENCH=OFF
 	# CJSON_HIDE_SYMBOLS: a program exports nothing.
-	build_cmake "$(source_of 'cjson-*')" -DCMAKE_C_FLAGS="$flags -DCJSON_HIDE_SYMBOLS" -DENABLE_CJSON_TEST=OFF -DENABLE_CJSON_UTILS=OFF -DENABLE_CUSTOM_COMPILER_FLAGS=OFF -DBUILD_SHARED_AND_STATIC_LIBS=OFF
-	build_cmake "$(source_of 'cmocka-*')" -DWITH_STATIC_LIB=ON -DWITH_EXAMPLES=OFF -DUNIT_TESTING=OFF
+	build_cmake "$(debian_source 'cjson-*')" -DCMAKE_C_FLAGS="$flags -DCJSON_HIDE_SYMBOLS" -DENABLE_CJSON_TEST=OFF -DENABLE_CJSON_UTILS=OFF -DENABLE_CUSTOM_COMPILER_FLAGS=OFF -DBUILD_SHARED_AND_STATIC_LIBS=OFF
+	build_cmake "$(debian_source 'cmocka-*')" -DWITH_STATIC_LIB=ON -DWITH_EXAMPLES=OFF -DUNIT_TESTING=OFF
 } >>"$log" 2>&1
 
 say "Building libssh"
 # It reads its socket in pieces of that size, and on Windows each read costs much; 4,096 otherwise.
 flags+=" -DMAX_BUF_SIZE=65536"
-build_cmake "$(source_of 'libssh-*')" -DWITH_SERVER=ON -DWITH_SFTP=OFF -DWITH_ZLIB=OFF -DWITH_GSSAPI=OFF -DWITH_EXAMPLES=OFF -DWITH_NACL=OFF \
+build_cmake "$(debian_source 'libssh-*')" -DWITH_SERVER=ON -DWITH_SFTP=OFF -DWITH_ZLIB=OFF -DWITH_GSSAPI=OFF -DWITH_EXAMPLES=OFF -DWITH_NACL=OFF \
 	-DWITH_PCAP=OFF -DUNIT_TESTING=OFF -DCMAKE_DISABLE_FIND_PACKAGE_Threads=ON -DCMAKE_USE_WIN32_THREADS_INIT=ON -DOPENSSL_ROOT_DIR="$prefix.new" -DOPENSSL_USE_STATIC_LIBS=ON >>"$log" 2>&1
 
 # Whoever gets the programs gets the terms of what is in them.
 mkdir "$prefix.new/copyright"
 for package in "${packages[@]}"; do
 	source=${package%1} # libuv1 comes as libuv1-1.44
-	cp "$(find "$work/src" -mindepth 1 -maxdepth 1 -type d -name "$source*")/debian/copyright" "$prefix.new/copyright/$package.txt"
+	cp "$(debian_source "$source*")/debian/copyright" "$prefix.new/copyright/$package.txt"
 done
-cp "$work/versions" "$prefix.new/versions"
-mv "$prefix.new" "$prefix"
-rm -rf "$work"
-say "Built: $(paste -sd, "$prefix/versions")"
-echo "$prefix"
+debian_done
